@@ -1,0 +1,124 @@
+"""Puts the local cloud together and serves it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from localcloud.core.base import Base, prepare_environment
+from localcloud.core.cloud import ACCOUNTS, REGION, Cloud
+from localcloud.core.server import Server
+from localcloud.services import load_services
+
+logger = logging.getLogger("localcloud")
+
+
+class PortInUse(Exception):
+    """Something else listens on the port."""
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that is taken, before anything is touched.
+
+    Raises:
+        PortInUse: with the mend.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUse(
+                f"port {port} on 127.0.0.1 is in use by another program. Stop that program, or choose another port: "
+                f"LOCALCLOUD_PORT={port + 1} make up"
+            ) from error
+
+
+def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
+    """The local cloud, with its state restored, before it listens."""
+    home.mkdir(parents=True, exist_ok=True)
+    prepare_environment(home, port, region, ACCOUNTS[0])
+    cloud = Cloud(home, f"http://127.0.0.1:{port}", region)
+    cloud.base = Base(cloud)
+    services = [service(cloud) for service in load_services()]
+    cloud.services = {service.name: service for service in services}
+    cloud.base.add_resource_types([resource for service in services for resource in service.resources])
+    for service in services:
+        targets = getattr(service, "event_target", None)
+        if targets is not None:
+            cloud.base.add_target(service.name, targets)
+    cloud.base.load()
+    return cloud, Server(cloud, services)
+
+
+def serve(home: Path, port: int, region: str = REGION) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        PortInUse: the port is taken.
+    """
+    check_port(port)
+    import uvicorn
+
+    cloud, server = create(home, port, region)
+    cloud.processes.end_orphans()
+    config = uvicorn.Config(
+        server, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="on",
+        timeout_keep_alive=75, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=1 << 20,
+    )  # fmt: skip
+    http = uvicorn.Server(config)
+
+    def stop(*_: Any) -> None:
+        cloud.stopping.set()
+        http.should_exit = True
+
+    def recover() -> None:
+        while not http.started and not cloud.stopping.is_set():
+            threading.Event().wait(0.01)
+        for service in cloud.services.values():
+            try:
+                service.recover()
+            except Exception:
+                logger.exception("%s could not recover", service.name)
+
+    # uvicorn sets its own handlers while it runs; ours also tell the background tasks.
+    http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    http.capture_signals = _no_signals  # type: ignore[method-assign]
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    cloud.task("recover", recover)
+    cloud.task("save", server.keep_saving)
+    try:
+        http.run()
+    finally:
+        cloud.stopping.set()
+        server.close()
+        cloud.close()
+    return 0 if http.started else 1
+
+
+class _NoSignals:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _no_signals() -> Any:
+    return _NoSignals()
+
+
+def main_serve(home: Path, port: int, region: str) -> int:
+    """`localcloud serve`, with one clear message for what a user can mend."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        return serve(home, port, region)
+    except PortInUse as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 1

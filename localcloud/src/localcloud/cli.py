@@ -1,0 +1,145 @@
+"""`localcloud`: start, stop and forget the local cloud."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+REGION = "eu-west-1"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="localcloud", description="AWS on this machine.")
+    parser.add_argument("--home", type=Path, default=Path(os.environ.get("LOCALCLOUD_HOME", ".localcloud")))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("LOCALCLOUD_PORT", "4566")))
+    parser.add_argument("--region", default=os.environ.get("AWS_REGION", REGION))
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="serve in the foreground")
+    verbs.add_parser("up", help="start in the background and wait for the first answer")
+    verbs.add_parser("down", help="stop; everything is kept")
+    verbs.add_parser("status", help="whether it runs")
+    verbs.add_parser("reset", help="stop and forget everything")
+    given = parser.parse_args(arguments)
+    home = given.home.resolve()
+    if given.verb == "serve":
+        from localcloud.app import main_serve
+
+        return main_serve(home, given.port, given.region)
+    if given.verb == "up":
+        return up(home, given.port, given.region)
+    if given.verb == "down":
+        return down(home)
+    if given.verb == "reset":
+        return reset(home)
+    return status(home, given.port)
+
+
+def healthy(port: int) -> bool:
+    """Whether a local cloud answers on the port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_localcloud/health", timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def running(home: Path) -> int | None:
+    """The process id of this home's server, or None."""
+    try:
+        pid = int((home / "pid").read_text())
+        os.kill(pid, 0)
+        command = Path(f"/proc/{pid}/cmdline")
+        if command.exists() and b"localcloud" not in command.read_bytes():
+            return None
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def up(home: Path, port: int, region: str) -> int:
+    """Start in the background, and wait until it answers."""
+    if running(home) and healthy(port):
+        print(f"localcloud: runs already on http://127.0.0.1:{port}")
+        return 0
+    from localcloud.app import PortInUse, check_port
+
+    try:
+        check_port(port)
+    except PortInUse as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 1
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        log = (home / "log").open("ab")
+    except OSError as error:
+        print(f"localcloud: {home} cannot be written: {error.strerror}. Set LOCALCLOUD_HOME to a folder that can.",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    started = time.monotonic()
+    with log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "localcloud", "--home", str(home), "--port", str(port), "--region", region, "serve"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    (home / "pid").write_text(str(child.pid))
+    while not healthy(port):
+        if child.poll() is not None:
+            (home / "pid").unlink(missing_ok=True)
+            tail = (home / "log").read_text(errors="replace").splitlines()[-8:]
+            print("localcloud: did not start:\n  " + "\n  ".join(tail), file=sys.stderr)
+            return 1
+        if time.monotonic() - started > 60:
+            os.kill(child.pid, signal.SIGTERM)
+            print(f"localcloud: no answer within 60 s; see {home / 'log'}", file=sys.stderr)
+            return 1
+        time.sleep(0.05)
+    print(f"localcloud: http://127.0.0.1:{port} answers after {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def down(home: Path) -> int:
+    """Stop in order; kill after 15 seconds."""
+    pid = running(home)
+    if pid is None:
+        print("localcloud: does not run")
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 15
+    while running(home) is not None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if running(home) is not None:
+        os.kill(pid, signal.SIGKILL)
+    (home / "pid").unlink(missing_ok=True)
+    print("localcloud: stopped; its state is kept")
+    return 0
+
+
+def reset(home: Path) -> int:
+    """Stop, and remove the state."""
+    down(home)
+    if home.exists():
+        if not (home / "localcloud.sqlite").exists() and any(home.iterdir()):
+            print(f"localcloud: {home} holds no local cloud; it is left alone", file=sys.stderr)
+            return 1
+        shutil.rmtree(home)
+    print("localcloud: everything is forgotten")
+    return 0
+
+
+def status(home: Path, port: int) -> int:
+    """0 when it runs."""
+    pid = running(home)
+    if pid and healthy(port):
+        print(f"localcloud: process {pid} answers on http://127.0.0.1:{port}")
+        return 0
+    print("localcloud: does not run; start it with: make up")
+    return 1

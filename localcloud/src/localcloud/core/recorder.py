@@ -1,0 +1,73 @@
+"""Every API call, kept: who did what on what, and how it ended. Tests replay the record against the policies."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from localcloud.core.ids import now
+from localcloud.core.store import Store
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One call."""
+
+    account: str
+    region: str
+    principal: str
+    action: str
+    resource: str
+    status: int
+    error: str = ""
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+class Recorder:
+    """Writes calls in batches on a thread of its own, so that recording costs a request nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: queue.Queue[tuple[str, Recorded] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    def add(self, call: Recorded) -> None:
+        """Keep a call."""
+        self._queue.put((now().isoformat(), call))
+
+    def close(self) -> None:
+        """Write what waits."""
+        self._queue.put(None)
+        self._thread.join(5)
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            batch = [self._queue.get()]
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            ended = None in batch
+            with self._store.transaction():
+                for item in batch:
+                    if item is None:
+                        continue
+                    time, call = item
+                    self._store.execute(
+                        "INSERT INTO call (time, account, region, principal, action, resource, status, error, context) "
+                        "VALUES (?,?,?,?,?,?,?,?,?)",
+                        (
+                            time, call.account, call.region, call.principal, call.action, call.resource, call.status,
+                            call.error, json.dumps(call.context),
+                        ),
+                    )  # fmt: skip
+
+
+def calls(store: Store) -> list[dict[str, Any]]:
+    """All recorded calls, oldest first."""
+    names = ("time", "account", "region", "principal", "action", "resource", "status", "error", "context")
+    rows = store.execute(f"SELECT {', '.join(names)} FROM call ORDER BY seq")  # noqa: S608 - constant names
+    return [{**dict(zip(names, row, strict=True)), "context": json.loads(row[-1])} for row in rows]

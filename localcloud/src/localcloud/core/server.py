@@ -1,0 +1,304 @@
+"""The ASGI application: our services answer their requests, ministack all others, on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+
+from localcloud.core.cloud import Cloud
+from localcloud.core.errors import Fault
+from localcloud.core.ids import uuid
+from localcloud.core.model import Wire
+from localcloud.core.recorder import Recorded, Recorder
+from localcloud.core.service import Call, Route, Service
+
+logger = logging.getLogger("localcloud")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_READ_ONLY = re.compile(
+    r"^(Get|Describe|List|Head|BatchGet|BatchDescribe|Search|Query|Scan|Filter|Select|Lookup|Simulate|Validate|"
+    r"Decrypt|Encrypt|GenerateDataKey|Test|Estimate|Detect|Preview)"
+)
+# Log events come by the thousand: they are saved with the next periodic save, not one by one.
+_SAVED_LATER = frozenset({"cloudwatch_logs", "cloudwatch"})
+_SAVE_SECONDS = 1.0
+
+
+class Server:
+    """Dispatches requests."""
+
+    def __init__(self, cloud: Cloud, services: list[Service]) -> None:
+        self.cloud = cloud
+        self.recorder = Recorder(cloud.store)
+        self._executor = ThreadPoolExecutor(max_workers=96, thread_name_prefix="localcloud")
+        self._wires: dict[str, list[tuple[Wire, Service]]] = {}
+        self._handlers: dict[str, dict[str, Callable[[Call], Mapping[str, Any] | None]]] = {}
+        self._routes: list[Route] = []
+        self._changed = threading.Event()
+        for service in services:
+            wire = Wire(service.name)
+            self._wires.setdefault(wire.signing_name, []).append((wire, service))
+            self._handlers[service.name] = service.handlers()
+            unknown = set(self._handlers[service.name]) - set(wire.names)
+            if unknown:
+                raise TypeError(f"{service.name} has handlers for operations that do not exist: {sorted(unknown)}")
+            self._routes += service.routes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry point."""
+        if scope["type"] != "http":
+            assert self.cloud.base is not None
+            await self.cloud.base.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if path == "/_localcloud/health":
+            await _answer(send, 200, {"Content-Type": "application/json"}, json.dumps({"status": "ok"}).encode())
+            return
+        for route in self._routes:
+            if path.startswith(route.prefix):
+                await route.app(scope, receive, send)
+                return
+        headers = _headers(scope)
+        query = scope.get("query_string", b"").decode()
+        access_key, region, signing_name = _signature(headers, query)
+        body = await _body(receive)
+        if signing_name in self._wires:
+            await self._ours(scope, send, headers, query, body, access_key, region, signing_name)
+        else:
+            await self._theirs(scope, send, headers, query, body, access_key, region, signing_name)
+
+    # ------------------------------------------------------------------ our services
+
+    async def _ours(
+        self, scope: Scope, send: Send, headers: dict[str, str], query: str, body: bytes, access_key: str, region: str,
+        signing_name: str,
+    ) -> None:  # fmt: skip
+        loop = asyncio.get_running_loop()
+        status, answer, content = await loop.run_in_executor(
+            self._executor, self._serve, scope, headers, query, body, access_key, region, signing_name
+        )
+        await _answer(send, status, answer, content)
+
+    def _serve(
+        self, scope: Scope, headers: dict[str, str], query: str, body: bytes, access_key: str, region: str,
+        signing_name: str,
+    ) -> tuple[int, dict[str, str], bytes]:  # fmt: skip
+        request_id = uuid()
+        candidates = self._wires[signing_name]
+        target = headers.get("x-amz-target", "")
+        raw_path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
+        wire, service, operation, parameters = candidates[0][0], candidates[0][1], None, {}
+        for candidate, owner in candidates:
+            found = candidate.match(scope["method"], scope["path"], target)
+            if found:
+                wire, service, operation, parameters = candidate, owner, *found
+                break
+        account, principal, action, resource = "", "anonymous", f"{signing_name}:Unknown", "*"
+        fault: Fault | None = None
+        status, answer, content = 500, {}, b""
+        members: dict[str, Any] = {}
+        try:
+            if operation is None:
+                named = target or f"{scope['method']} {raw_path}"
+                raise Fault("UnknownOperationException", f"{signing_name} has no operation for '{named}'.", 404)
+            action = f"{signing_name}:{operation.name}"
+            account, principal = self._identify(access_key)
+            members = wire.read(
+                operation, body=body, headers=headers, query=parse_qsl(query, keep_blank_values=True), path=raw_path,
+                parameters=parameters,
+            )  # fmt: skip
+            handler = self._handlers[service.name].get(operation.name)
+            if handler is None:
+                title = wire.model.metadata.get("serviceId", service.name)
+                raise Fault("NotImplemented", f"{title} {operation.name} is not served by the local cloud.", 501)
+            call = Call(operation.name, members, account, region, principal, access_key, headers, body, request_id)
+            status, answer, content = wire.write(operation, handler(call))
+        except Fault as error:
+            fault = error
+        except Exception as error:
+            if not self.cloud.stopping.is_set():
+                logger.exception("%s failed", action)
+            fault = Fault("InternalFailure", f"{action} failed in the local cloud: {type(error).__name__}: {error}", 500)
+        if fault is not None:
+            status, answer, content = wire.write_error(operation, fault)
+        answer["x-amzn-RequestId"] = request_id
+        self._record(account, region, principal, action, resource, status, fault.code if fault else "", members)
+        return status, answer, content
+
+    def _identify(self, access_key: str) -> tuple[str, str]:
+        assert self.cloud.base is not None
+        if not access_key:
+            raise Fault("MissingAuthenticationTokenException", "Request is missing Authentication Token", 403)
+        found = self.cloud.base.identity(access_key)
+        if found is None:
+            raise Fault("UnrecognizedClientException", "The security token included in the request is invalid.", 400)
+        return found
+
+    def _record(
+        self, account: str, region: str, principal: str, action: str, resource: str, status: int, error: str,
+        context: dict[str, Any],
+    ) -> None:  # fmt: skip
+        small = {key: value for key, value in context.items() if isinstance(value, str | int | bool)}
+        self.recorder.add(Recorded(account, region, principal, action, resource, status, error, small))
+
+    # ------------------------------------------------------------------ ministack's services
+
+    async def _theirs(
+        self, scope: Scope, send: Send, headers: dict[str, str], query: str, body: bytes, access_key: str, region: str,
+        signing_name: str,
+    ) -> None:  # fmt: skip
+        base = self.cloud.base
+        assert base is not None
+        identity = base.identity(access_key) if access_key else None
+        if access_key and identity is None:
+            await _answer(send, *_unknown_key(signing_name, headers))
+            return
+        account, principal = identity or ("", "anonymous")
+        started: list[Any] = []
+        changes = signing_name and not _reads(scope["method"], headers, query, body)
+        module = _module(signing_name)
+
+        async def hold(message: Any) -> None:
+            """The answer leaves when what it acknowledges is on disk."""
+            if message["type"] == "http.response.start":
+                started.append(message["status"])
+                if changes and message["status"] < 400 and module not in _SAVED_LATER:
+                    only = None if module == "cloudformation" else module
+                    if module != "s3" or scope["path"].count("/") < 2 or "?" in query or query:
+                        await asyncio.get_running_loop().run_in_executor(self._executor, base.save, only)
+                if changes:
+                    self._changed.set()
+            await send(message)
+
+        consumed = False
+
+        async def replay() -> Any:
+            nonlocal consumed
+            if consumed:
+                await asyncio.sleep(3600)
+                return {"type": "http.disconnect"}
+            consumed = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await base.app(scope, replay, hold)
+        if identity and signing_name:
+            small = body if len(body) < 100_000 else b""
+            action, resource = base.describe(
+                _service_name(signing_name), scope["method"], scope["path"], headers, small,
+                parse_qs(query, keep_blank_values=True), account, region,
+            )  # fmt: skip
+            self._record(account, region, principal, action, resource, started[0] if started else 500, "", {})
+
+    # ------------------------------------------------------------------ periodic saving
+
+    def keep_saving(self) -> None:
+        """Save the base's state while something changes; CloudFormation works on after its answer."""
+        base = self.cloud.base
+        assert base is not None
+        while not self.cloud.stopping.is_set():
+            busy = base.stacks_in_progress()
+            if self._changed.is_set() or busy:
+                self._changed.clear()
+                base.save()
+            self.cloud.stopping.wait(_SAVE_SECONDS / 2 if busy else _SAVE_SECONDS)
+
+    def close(self) -> None:
+        """Write what waits."""
+        self.recorder.close()
+        if self.cloud.base is not None:
+            self.cloud.base.save()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", []):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _signature(headers: Mapping[str, str], query: str) -> tuple[str, str, str]:
+    """(access key, region, signing name), empty where the request is not signed."""
+    found = _CREDENTIAL.search(headers.get("authorization", ""))
+    if found:
+        return found.group(1), found.group(2), found.group(3)
+    if "X-Amz-Credential=" in query:
+        scope = parse_qs(query)["X-Amz-Credential"][0].split("/")
+        if len(scope) == 5:
+            return scope[0], scope[2], scope[3]
+    return "", "", ""
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    return b"".join(chunks)
+
+
+async def _answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    listed = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    listed.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": listed})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _reads(method: str, headers: Mapping[str, str], query: str, body: bytes) -> bool:
+    target = headers.get("x-amz-target", "")
+    if target:
+        return bool(_READ_ONLY.match(target.rpartition(".")[2]))
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+        return bool(_READ_ONLY.match(action))
+    return method in ("GET", "HEAD", "OPTIONS")
+
+
+def _service_name(signing_name: str) -> str:
+    from ministack import app
+
+    return str(app.SERVICE_NAME_ALIASES.get(signing_name, signing_name))
+
+
+def _module(signing_name: str) -> str:
+    from ministack import app
+
+    entry = app.SERVICE_REGISTRY.get(_service_name(signing_name))
+    return str(entry["module"]) if entry else signing_name
+
+
+def _unknown_key(signing_name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    message = "The security token included in the request is invalid."
+    if headers.get("x-amz-target") or headers.get("content-type", "").startswith("application/json"):
+        body = json.dumps({"__type": "UnrecognizedClientException", "message": message}).encode()
+        return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
+    code = "InvalidAccessKeyId" if signing_name == "s3" else "InvalidClientTokenId"
+    inner = f"<Code>{code}</Code><Message>{message}</Message>"
+    text = f"<Error>{inner}</Error>" if signing_name == "s3" else (
+        f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error><RequestId>{uuid()}</RequestId></ErrorResponse>"
+    )  # fmt: skip
+    return 403, {"Content-Type": "text/xml"}, text.encode()
+
+
+def wait_until_stopped(cloud: Cloud, seconds: float) -> None:
+    """Sleep that an orderly stop ends."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not cloud.stopping.is_set():
+        cloud.stopping.wait(min(0.5, max(0.0, deadline - time.monotonic())))

@@ -1,0 +1,189 @@
+"""State in one SQLite file: JSON documents by (kind, account, region, key).
+
+WAL with synchronous=NORMAL: what was committed survives the death of the process at any moment.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from localcloud.core.errors import Conflict
+
+Document = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS record (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, key TEXT NOT NULL, document TEXT NOT NULL,
+    UNIQUE (kind, account, region, key)
+);
+CREATE TABLE IF NOT EXISTS base_state (module TEXT PRIMARY KEY, document BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS call (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, principal TEXT NOT NULL, action TEXT NOT NULL,
+    resource TEXT NOT NULL, status INTEGER NOT NULL, error TEXT NOT NULL, context TEXT NOT NULL
+);
+"""
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return {"$time": value.isoformat()}
+    if isinstance(value, bytes | bytearray):
+        return {"$bytes": base64.b64encode(bytes(value)).decode()}
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept in the store: {value!r}")
+
+
+def _decode(value: Document) -> Any:
+    if len(value) == 1:
+        if "$time" in value:
+            return datetime.fromisoformat(value["$time"])
+        if "$bytes" in value:
+            return base64.b64decode(value["$bytes"])
+    return value
+
+
+def dumps(document: Any) -> str:
+    """JSON with datetimes and bytes tagged."""
+    return json.dumps(document, default=_encode, separators=(",", ":"))
+
+
+def loads(text: str) -> Any:
+    """The inverse of `dumps`."""
+    return json.loads(text, object_hook=_decode)
+
+
+class Store:
+    """One SQLite database shared by all threads."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def table(self, kind: str) -> Table:
+        """The documents of one kind, e.g. "codebuild.build"."""
+        return Table(self, kind)
+
+    def kinds(self) -> list[tuple[str, int]]:
+        """Every kind that has documents, with their number."""
+        rows = self.execute("SELECT kind, COUNT(*) FROM record GROUP BY kind ORDER BY kind")
+        return [(str(kind), int(count)) for kind, count in rows]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside happen together or not at all; threads take turns. May be nested."""
+        with self._lock:
+            if self._depth == 0:
+                self._connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._depth -= 1
+            if self._depth == 0:
+                self._connection.execute("COMMIT")
+
+    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the file; further use is an error."""
+        with self._lock:
+            self._connection.close()
+
+
+class Table:
+    """The documents of one kind. Documents are copies: change them by `put` or `update`."""
+
+    def __init__(self, store: Store, kind: str) -> None:
+        self.store = store
+        self.kind = kind
+
+    def get(self, account: str, region: str, key: str) -> Document | None:
+        """The document, or None."""
+        rows = self.store.execute(
+            "SELECT document FROM record WHERE kind=? AND account=? AND region=? AND key=?",
+            (self.kind, account, region, key),
+        )
+        return loads(rows[0][0]) if rows else None
+
+    def put(self, account: str, region: str, key: str, document: Document) -> None:
+        """Create or replace; a replaced document keeps its place in the order."""
+        self.store.execute(
+            "INSERT INTO record (kind, account, region, key, document) VALUES (?,?,?,?,?) "
+            "ON CONFLICT (kind, account, region, key) DO UPDATE SET document=excluded.document",
+            (self.kind, account, region, key, dumps(document)),
+        )
+
+    def insert(self, account: str, region: str, key: str, document: Document) -> None:
+        """Create.
+
+        Raises:
+            Conflict: the key exists.
+        """
+        try:
+            self.store.execute(
+                "INSERT INTO record (kind, account, region, key, document) VALUES (?,?,?,?,?)",
+                (self.kind, account, region, key, dumps(document)),
+            )
+        except sqlite3.IntegrityError:
+            raise Conflict(key) from None
+
+    def update(
+        self, account: str, region: str, key: str, change: Callable[[Document], Document | None]
+    ) -> Document | None:
+        """Read, change and write as one step. Returns the new document, or None when there is none."""
+        with self.store.transaction():
+            document = self.get(account, region, key)
+            if document is None:
+                return None
+            changed = change(document)
+            result = document if changed is None else changed
+            self.put(account, region, key, result)
+            return result
+
+    def delete(self, account: str, region: str, key: str) -> bool:
+        """Whether there was such a document."""
+        with self.store.transaction():
+            found = self.get(account, region, key) is not None
+            self.store.execute(
+                "DELETE FROM record WHERE kind=? AND account=? AND region=? AND key=?",
+                (self.kind, account, region, key),
+            )
+            return found
+
+    def list(self, account: str, region: str) -> list[Document]:
+        """All documents of an account and region, oldest first."""
+        rows = self.store.execute(
+            "SELECT document FROM record WHERE kind=? AND account=? AND region=? ORDER BY seq",
+            (self.kind, account, region),
+        )
+        return [loads(row[0]) for row in rows]
+
+    def all(self) -> list[tuple[str, str, str, Document]]:
+        """(account, region, key, document) of every document, oldest first."""
+        rows = self.store.execute(
+            "SELECT account, region, key, document FROM record WHERE kind=? ORDER BY seq", (self.kind,)
+        )
+        return [(row[0], row[1], row[2], loads(row[3])) for row in rows]
