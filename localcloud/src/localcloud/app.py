@@ -7,13 +7,14 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from localcloud.core.base import Base, prepare_environment
 from localcloud.core.cloud import ACCOUNTS, REGION, Cloud
 from localcloud.core.server import Server
-from localcloud.services import load_services
+from localcloud.services import ec2_types, load_services
 
 logger = logging.getLogger("localcloud")
 
@@ -47,7 +48,12 @@ def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
     cloud.base = Base(cloud)
     services = [service(cloud) for service in load_services()]
     cloud.services = {service.name: service for service in services}
-    cloud.base.add_resource_types([resource for service in services for resource in service.resources])
+    declared = [
+        resource if resource.service else replace(resource, service=service.name)
+        for service in services
+        for resource in service.resources
+    ]
+    cloud.base.add_resource_types([*declared, *ec2_types.RESOURCES])
     for service in services:
         targets = getattr(service, "event_target", None)
         if targets is not None:
@@ -116,7 +122,8 @@ def _no_signals() -> Any:
 
 def main_serve(home: Path, port: int, region: str) -> int:
     """`localcloud serve`, with one clear message for what a user can mend."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("localcloud").setLevel(logging.INFO)
     try:
         return serve(home, port, region)
     except PortInUse as error:

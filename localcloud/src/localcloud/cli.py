@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 def healthy(port: int) -> bool:
     """Whether a local cloud answers on the port."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_localcloud/health", timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_localcloud/health", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -39,11 +39,11 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.core.iam_actions": ("extract_iam_action", "extract_resource_arn"),
     "ministack.core.iam_evaluator": ("resolve_caller_identity",),
     "ministack.services.sts": ("_sessions",),
-    "ministack.services.iam": ("_roles",),
+    "ministack.services.iam": ("_roles", "_access_keys"),
     "ministack.services.s3": ("_get_object_data",),
     "ministack.services.eventbridge": ("_dispatch_event", "_invoke_target", "_apply_input_transformer"),
     "ministack.services.cloudformation": ("_stacks",),
-    "ministack.services.cloudformation.helpers": ("_resolve_document",),
+    "ministack.services.cloudformation.helpers": ("_resolve_document", "_validate_stack_tags"),
     "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_physical_name"),
     "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),
 }
@@ -97,6 +97,8 @@ class Base:
         self._save_lock = threading.Lock()
         self._install_targets()
         self._install_template_urls()
+        self._service_tag_values: set[str] = set()
+        self._install_service_tags()
 
     @property
     def app(self) -> Any:
@@ -124,6 +126,20 @@ class Base:
                 arn = str(found["userArn"])
                 return arn.split(":")[4], arn
         return None
+
+    def secret(self, access_key: str) -> tuple[str, str | None, float | None] | None:
+        """(secret, session token, expiry as epoch seconds) of a key made by STS or IAM; None for any other key."""
+        from ministack.services import iam, sts
+
+        session = sts._sessions.get(access_key)
+        if session:
+            return str(session.get("SecretAccessKey")), session.get("SessionToken"), session.get("Expiration")
+        found = self.identity(access_key)
+        if found is None:
+            return None
+        with self.scope(found[0], self.cloud.region):
+            key = iam._access_keys.get(access_key)
+        return (str(key["SecretAccessKey"]), None, None) if key and key.get("Status") == "Active" else None
 
     def session_role(self, principal: str) -> str:
         """The ARN of the role behind an assumed-role ARN, with its path; other ARNs as they are."""
@@ -304,6 +320,22 @@ class Base:
             return original(params, body_key, url_key, label)
 
         helpers._resolve_document = resolve
+
+    def admit_service_tags(self, value: str) -> None:
+        """Let stacks that have a tag with this value carry aws:… tags, which AWS's own services alone may set."""
+        self._service_tag_values.add(value)
+
+    def _install_service_tags(self) -> None:
+        from ministack.services.cloudformation import helpers
+
+        original = helpers._validate_stack_tags
+
+        def validate(tags: list[dict[str, Any]]) -> Any:
+            if any(str(tag.get("Value", "")) in self._service_tag_values for tag in tags):
+                tags = [tag for tag in tags if not str(tag.get("Key", "")).startswith("aws:")]
+            return original(tags)
+
+        helpers._validate_stack_tags = validate
 
     # ------------------------------------------------------------------ state
 

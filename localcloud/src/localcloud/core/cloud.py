@@ -20,6 +20,7 @@ from localcloud.core.store import Store
 
 if TYPE_CHECKING:
     from localcloud.core.base import Base
+    from localcloud.core.recorder import Recorder
     from localcloud.core.service import Service
     from localcloud.runtime import Runtime
 
@@ -39,7 +40,9 @@ _SESSION = boto3.session.Session()
 _SESSION_LOCK = threading.Lock()
 
 
-def make_client(service: str, *, endpoint: str, region: str, access_key: str, secret_key: str, token: str | None) -> Any:
+def make_client(
+    service: str, *, endpoint: str, region: str, access_key: str, secret_key: str, token: str | None
+) -> Any:
     """A boto3 client on the local cloud."""
     with _SESSION_LOCK:
         return _SESSION.client(
@@ -97,6 +100,7 @@ class Cloud:
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
         self.base: Base | None = None
+        self.recorder: Recorder | None = None  # for calls that come by another way than the API, e.g. git's
 
     @cached_property
     def runtime(self) -> Runtime:

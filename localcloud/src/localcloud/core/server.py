@@ -41,7 +41,7 @@ class Server:
 
     def __init__(self, cloud: Cloud, services: list[Service]) -> None:
         self.cloud = cloud
-        self.recorder = Recorder(cloud.store)
+        self.recorder = cloud.recorder = Recorder(cloud.store)
         self._executor = ThreadPoolExecutor(max_workers=96, thread_name_prefix="localcloud")
         self._wires: dict[str, list[tuple[Wire, Service]]] = {}
         self._handlers: dict[str, dict[str, Callable[[Call], Mapping[str, Any] | None]]] = {}
@@ -130,7 +130,9 @@ class Server:
         except Exception as error:
             if not self.cloud.stopping.is_set():
                 logger.exception("%s failed", action)
-            fault = Fault("InternalFailure", f"{action} failed in the local cloud: {type(error).__name__}: {error}", 500)
+            fault = Fault(
+                "InternalFailure", f"{action} failed in the local cloud: {type(error).__name__}: {error}", 500
+            )
         if fault is not None:
             status, answer, content = wire.write_error(operation, fault)
         answer["x-amzn-RequestId"] = request_id

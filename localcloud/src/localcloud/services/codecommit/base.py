@@ -68,7 +68,9 @@ class Base(Service):
         self.metadata(account, region, name)
         return self.git(account, region, name)
 
-    def commit_of(self, git: GitRepository, specifier: str | None, *, missing: str = "CommitDoesNotExistException") -> str:
+    def commit_of(
+        self, git: GitRepository, specifier: str | None, *, missing: str = "CommitDoesNotExistException"
+    ) -> str:
         """The commit id that a commit specifier (id, branch, tag, reference, HEAD; default HEAD) stands for."""
         asked = specifier or "HEAD"
         if asked != "HEAD" and not COMMIT_ID.fullmatch(asked) and not valid_reference(asked):

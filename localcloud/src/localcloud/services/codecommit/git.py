@@ -98,7 +98,9 @@ class GitRepository:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as scratch:
             made = cls(Path(scratch) / "repository")
-            made.run("init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(made.path), cwd=path.parent)
+            made.run(
+                "init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(made.path), cwd=path.parent
+            )
             with (made.path / "config").open("a", encoding="utf-8") as config:
                 for key, value in _CONFIGURATION.items():
                     section, name = key.split(".")

@@ -96,7 +96,10 @@ class PullRequestOperations(Base):
         """Ids, newest first."""
         name = call.input["repositoryName"]
         self.metadata(call.account, call.region, name)
-        wanted = [("authorArn", call.input.get("authorArn")), ("pullRequestStatus", call.input.get("pullRequestStatus"))]
+        wanted = [
+            ("authorArn", call.input.get("authorArn")),
+            ("pullRequestStatus", call.input.get("pullRequestStatus")),
+        ]
         ids = [
             pull["pullRequestId"]
             for pull in reversed(self.pulls.list(call.account, call.region))
@@ -148,7 +151,9 @@ class PullRequestOperations(Base):
 
     def _merge(self, call: Call, option: str) -> dict[str, Any]:
         if call.input.get("conflictResolution") or call.input.get("conflictResolutionStrategy", "NONE") != "NONE":
-            problem = "conflictResolution and conflictResolutionStrategy other than NONE are not served by the local cloud"
+            problem = (
+                "conflictResolution and conflictResolutionStrategy other than NONE are not served by the local cloud"
+            )
             raise Fault("NotImplemented", problem, 501)
         pull = self._open_pull(call)
         target, name = pull["pullRequestTargets"][0], call.input["repositoryName"]
@@ -254,7 +259,9 @@ class PullRequestOperations(Base):
             "notificationBody": f"A pull request event occurred in the following repository: {name}. {caller} "
             f"{verb} with the following information: ID {number}, title {pull['title']}.",
         }
-        self.tell("CodeCommit Pull Request State Change", f"arn:aws:codecommit:{region}:{account}:{name}", detail | more)
+        self.tell(
+            "CodeCommit Pull Request State Change", f"arn:aws:codecommit:{region}:{account}:{name}", detail | more
+        )
 
 
 def _branch(reference: str) -> str:

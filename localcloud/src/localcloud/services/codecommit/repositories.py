@@ -277,4 +277,3 @@ def _check_tags(tags: dict[str, str]) -> None:
     for key in tags:
         if key.lower().startswith("aws:"):
             raise Fault("InvalidSystemTagUsageException", f"The tag key '{key}' begins with aws:, which is AWS's own")
-

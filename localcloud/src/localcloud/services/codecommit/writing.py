@@ -100,7 +100,9 @@ class WriteOperations(Base):
             if references:
                 raise Fault("BranchDoesNotExistException", f"Branch {branch} does not exist")
             if parent:
-                raise Fault("ParentCommitDoesNotExistException", f"The parent {parent} does not exist: nothing is committed")
+                raise Fault(
+                    "ParentCommitDoesNotExistException", f"The parent {parent} does not exist: nothing is committed"
+                )
             return git, branch, None
         if not parent:
             raise Fault("ParentCommitIdRequiredException", f"parentCommitId is required: {branch} is at {tip}")

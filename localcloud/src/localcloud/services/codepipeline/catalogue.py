@@ -267,8 +267,7 @@ RULES: dict[str, Rule] = {
     for rule in (
         Rule("VariableCheck", _keys("Variable Value Operator"), may_skip=True),
         Rule("CloudWatchAlarm", _keys("AlarmName"), _keys("AlarmStates WaitTime")),
-        Rule("LambdaInvoke", _keys("FunctionName"), _keys("UserParameters"), may_skip=True),
     )
 }
-RULES_NOT_SERVED = frozenset({"CodeBuild", "Commands", "DeploymentWindow"})
+RULES_NOT_SERVED = frozenset({"CodeBuild", "Commands", "DeploymentWindow", "LambdaInvoke"})
 OPERATORS = ("EQ", "NE", "CONTAINS", "MATCHES")

@@ -1,0 +1,54 @@
+"""The model registry: which versions of a project's model there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import SlipwayError
+from slipway.versions import Version
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A model package of a project's group, with what Slipway noted on it."""
+
+    arn: str
+    number: int
+    approval: str
+    metadata: Mapping[str, str]
+
+    @property
+    def version(self) -> Version:
+        """V<tag>.<manual>.<auto>"""
+        return Version.parse(self.metadata["version"])
+
+
+def models(sagemaker: Any, group: str) -> list[RegisteredModel]:
+    """The models of a group that carry a version, newest first."""
+    pages = sagemaker.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending"
+    )
+    found = (describe(sagemaker, item["ModelPackageArn"]) for page in pages for item in page["ModelPackageSummaryList"])
+    return [model for model in found if "version" in model.metadata]
+
+
+def describe(sagemaker: Any, arn: str) -> RegisteredModel:
+    """One model package."""
+    package = sagemaker.describe_model_package(ModelPackageName=arn)
+    return RegisteredModel(
+        arn=package["ModelPackageArn"],
+        number=package.get("ModelPackageVersion", 0),
+        approval=package["ModelApprovalStatus"],
+        metadata=package.get("CustomerMetadataProperties", {}),
+    )
+
+
+def report_uri(sagemaker: Any, arn: str) -> str:
+    """Where the model's evaluation.json lies."""
+    package = sagemaker.describe_model_package(ModelPackageName=arn)
+    try:
+        return str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"])
+    except KeyError:
+        raise SlipwayError(f"model package {arn} names no evaluation report: was it registered by hand?") from None

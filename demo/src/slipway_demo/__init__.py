@@ -1,0 +1,1 @@
+"""The demonstration: the local cloud, the platform, and people who use it."""

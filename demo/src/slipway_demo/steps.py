@@ -1,0 +1,356 @@
+"""The steps of the demonstration. Each looks first whether its result is there already."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from slipway_demo import flights, watching
+from slipway_demo.console import Journal, Stop
+from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, admin, persona
+
+PROJECT = "flight-delays"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass
+class Demo:
+    """What the steps find out, for the report."""
+
+    place: Place
+    journal: Journal
+    work: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def person(self, name: str, project: str | None = PROJECT) -> Person:
+        """A persona of the tooling account."""
+        return persona(self.place, name, project)
+
+
+def start_cloud(demo: Demo, home: Path, port: int) -> None:
+    """The local cloud answers."""
+    from localcloud.cli import up
+
+    with demo.journal.step("local cloud", "AWS on this machine"):
+        sys.stdout.flush()
+        if up(home, port, demo.place.region) != 0:
+            raise Stop("the local cloud could not be started; the reason stands above")
+
+
+def deploy_platform(demo: Demo) -> None:
+    """Bootstrap in three accounts, the platform in one, a workload in two."""
+    journal, place = demo.journal, demo.place
+    with journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"):
+        for account in (TOOLING, STAGING, PRODUCTION):
+            _slipway(demo, admin(place, account), "platform", "bootstrap")
+        developer = persona(place, "FullStackDeveloper")
+        _slipway(
+            demo, developer, "platform", "deploy", "--staging-account", STAGING, "--production-account", PRODUCTION
+        )
+        for account in (STAGING, PRODUCTION):
+            developer = persona(place, "FullStackDeveloper", account=account)
+            _slipway(demo, developer, "platform", "workload", "--tooling-account", TOOLING)
+    stacks = resources = 0
+    for account in (TOOLING, STAGING, PRODUCTION):
+        cloudformation = admin(place, account).client("cloudformation")
+        for page in cloudformation.get_paginator("describe_stacks").paginate():
+            for stack in page["Stacks"]:
+                stacks += 1
+                summaries = cloudformation.get_paginator("list_stack_resources")
+                pages = summaries.paginate(StackName=stack["StackName"])
+                resources += sum(len(found["StackResourceSummaries"]) for found in pages)
+    demo.facts["platform"] = {"stacks": stacks, "resources": resources}
+    journal.line(f"{stacks} stacks, {resources} resources", style="green")
+
+
+def load_lake(demo: Demo) -> None:
+    """The data lies in the lake."""
+    with demo.journal.step("data", "Data: the Data Engineer puts January to March 2013 into the lake"):
+        engineer = demo.person("DataEngineer")
+        bucket = _parameter(engineer, f"/{demo.place.namespace}/platform/lake/bucket")
+        s3 = engineer.client("s3")
+        for name, content in flights.curated():
+            key = f"curated/{flights.DATASET}/{name}"
+            if not _exists(s3, bucket, key, len(content)):
+                s3.put_object(Bucket=bucket, Key=key, Body=content)
+            demo.journal.line(f"s3://{bucket}/{key}  {len(content) / 1e6:.1f} MB")
+
+
+def launch_project(demo: Demo) -> None:
+    """The project exists, launched from Service Catalog."""
+    with demo.journal.step("project", f"Project: the Data Science Admin launches {PROJECT} from Service Catalog"):
+        catalogue = demo.person("DataScienceAdmin", None).client("servicecatalog")
+        provisioned = _provisioned(catalogue)
+        if provisioned is None or provisioned["Status"] not in ("AVAILABLE", "UNDER_CHANGE"):
+            provisioned = _provision(demo, catalogue, provisioned)
+        while provisioned["Status"] == "UNDER_CHANGE":
+            time.sleep(0.5)
+            provisioned = catalogue.describe_provisioned_product(Id=provisioned["Id"])["ProvisionedProductDetail"]
+        if provisioned["Status"] != "AVAILABLE":
+            raise Stop(f"the launch ended {provisioned['Status']}: {provisioned.get('StatusMessage', '')}")
+    scientist = demo.person("DataScientist")
+    repository = scientist.client("codecommit").get_repository(repositoryName=PROJECT)["repositoryMetadata"]
+    demo.facts["project"] = {
+        "name": PROJECT,
+        "provisioned_product_id": provisioned["Id"],
+        "clone_url": repository["cloneUrlHttp"],
+    }
+
+
+def _provisioned(catalogue: Any) -> dict[str, Any] | None:
+    found = catalogue.search_provisioned_products(
+        AccessLevelFilter={"Key": "Account", "Value": "self"}, Filters={"SearchQuery": [f"name:{PROJECT}"]}
+    )["ProvisionedProducts"]
+    exact = [item for item in found if item["Name"] == PROJECT]
+    return exact[0] if exact else None
+
+
+def _provision(demo: Demo, catalogue: Any, failed: dict[str, Any] | None) -> dict[str, Any]:
+    if failed is not None:  # an earlier launch failed: what it left is removed, and it is launched anew
+        catalogue.terminate_provisioned_product(
+            ProvisionedProductId=failed["Id"], TerminateToken=f"demo-{time.time_ns()}"
+        )
+        while _provisioned(catalogue) is not None:
+            time.sleep(0.5)
+    products = catalogue.search_products(Filters={"FullTextSearch": ["project"]})["ProductViewSummaries"]
+    if not products:
+        raise Stop("Service Catalog shows the Data Science Admin no project product")
+    product = products[0]["ProductId"]
+    artifacts = catalogue.describe_product(Id=product)["ProvisioningArtifacts"]
+    path = catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"]
+    given = {"ProjectName": PROJECT, "Description": "Arrival delay of flights, predicted at push-back"}
+    record = catalogue.provision_product(
+        ProductId=product,
+        ProvisioningArtifactId=max(artifacts, key=lambda item: item["CreatedTime"])["Id"],
+        PathId=path,
+        ProvisionedProductName=PROJECT,
+        ProvisioningParameters=[{"Key": key, "Value": value} for key, value in given.items()],
+        ProvisionToken=f"demo-{time.time_ns()}",
+    )["RecordDetail"]
+    _follow_stack(demo, record)
+    return dict(catalogue.describe_provisioned_product(Id=record["ProvisionedProductId"])["ProvisionedProductDetail"])
+
+
+def _follow_stack(demo: Demo, record: dict[str, Any]) -> None:
+    """Show the launch's resources as they come, by the stack's events."""
+    admin_catalogue = demo.person("DataScienceAdmin", None).client("servicecatalog")
+    cloudformation = admin(demo.place, TOOLING).client("cloudformation")
+    stack = f"SC-{TOOLING}-{record['ProvisionedProductId']}"
+    seen: set[str] = set()
+    while True:
+        status = admin_catalogue.describe_record(Id=record["RecordId"])["RecordDetail"]["Status"]
+        try:
+            events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+        except ClientError:
+            events = []
+        for event in reversed(events):
+            if event["EventId"] in seen:
+                continue
+            seen.add(event["EventId"])
+            if event["ResourceStatus"] in ("CREATE_COMPLETE", "CREATE_FAILED"):
+                reason = f"  {event['ResourceStatusReason']}" if event.get("ResourceStatusReason") else ""
+                demo.journal.line(f"{event['ResourceStatus']}  {event['LogicalResourceId']}{reason}")
+        if status not in ("CREATED", "IN_PROGRESS", "IN_PROGRESS_IN_ERROR"):
+            return
+        time.sleep(0.5)
+
+
+def push_change(demo: Demo) -> None:
+    """The Data Scientist's change is on main. Skipped when a model exists."""
+    journal = demo.journal
+    scientist = demo.person("DataScientist")
+    if _packages(demo, scientist):
+        return
+    with journal.step("push", "Change: the Data Scientist clones, edits project.yaml and pushes to main"):
+        clone = demo.work / PROJECT
+        shutil.rmtree(clone, ignore_errors=True)
+        environment = {
+            **scientist.full_environment(),
+            "GIT_AUTHOR_NAME": "Data Scientist",
+            "GIT_AUTHOR_EMAIL": "data.scientist@example.com",
+            "GIT_COMMITTER_NAME": "Data Scientist",
+            "GIT_COMMITTER_EMAIL": "data.scientist@example.com",
+        }
+        _run(journal, ["git", "clone", "--quiet", demo.facts["project"]["clone_url"], str(clone)], environment)
+        path = clone / "project.yaml"
+        text = path.read_text()
+        changed = re.sub(r"(?m)^description:.*$", "description: Arrival delay in minutes, known at push-back", text)
+        changed = re.sub(r"(?m)^(\s+max_iter:\s*)(\d+)", lambda m: f"{m[1]}{int(m[2]) + 50}", changed)
+        if changed == text:
+            raise Stop(f"{path}: nothing to edit was found")
+        path.write_text(changed)
+        _run(journal, ["git", "-C", str(clone), "diff", "--stat"], environment)
+        _run(journal, ["git", "-C", str(clone), "commit", "--quiet", "--all", "--message",
+                       "Train longer, and say when the delay is predicted"], environment)  # fmt: skip
+        _run(journal, ["git", "-C", str(clone), "push", "--quiet", "origin", "main"], environment)
+
+
+def build_model(demo: Demo) -> None:
+    """A model is registered, pending or approved."""
+    journal, namespace = demo.journal, demo.place.namespace
+    scientist = demo.person("DataScientist")
+    pipelines = scientist.client("codepipeline")
+    pipeline = f"{namespace}-{PROJECT}-build"
+    head = scientist.client("codecommit").get_branch(repositoryName=PROJECT, branchName="main")["branch"]["commitId"]
+    with journal.step("build", "Build: test ▸ images ▸ preprocess ▸ train ▸ evaluate ▸ gate ▸ register"):
+        execution = watching.execution_of(pipelines, pipeline, head)
+        watching.follow(journal, pipelines, pipeline, execution)
+        packages = _packages(demo, scientist)
+        if not packages:
+            raise Stop(f"{pipeline} succeeded, but no model is registered")
+    sagemaker = scientist.client("sagemaker")
+    runs = sagemaker.list_pipeline_executions(PipelineName=f"{namespace}-{PROJECT}")["PipelineExecutionSummaries"]
+    demo.facts["build"] = {
+        "pipeline": pipeline,
+        "execution_id": execution,
+        "commit_id": head,
+        "sagemaker_execution_arn": runs[0]["PipelineExecutionArn"],
+        "metrics": {},
+    }
+    newest = packages[0]
+    described = sagemaker.describe_model_package(ModelPackageName=newest["ModelPackageArn"])
+    demo.facts["model"] = {
+        "version": described.get("CustomerMetadataProperties", {}).get("version", ""),
+        "model_package_arn": newest["ModelPackageArn"],
+    }
+    release = _release(demo, scientist, described["ModelPackageVersion"])
+    demo.facts["build"]["metrics"] = release["release.json"]["metrics"]
+    demo.facts["samples"] = release["samples.json"]
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in demo.facts["build"]["metrics"].items())
+    journal.line(f"{demo.facts['model']['version']}: {figures}", style="green")
+
+
+def release_model(demo: Demo) -> None:
+    """The model serves from the production endpoint."""
+    journal, namespace = demo.journal, demo.place.namespace
+    endpoint, pipeline = f"{namespace}-{PROJECT}", f"{namespace}-{PROJECT}-deploy"
+    arn = demo.facts["model"]["model_package_arn"]
+    demo.facts["release"] = {"staging_endpoint": endpoint, "production_endpoint": endpoint}
+    if _serves(demo, PRODUCTION, endpoint):
+        return
+    with journal.step("release", "Release: package ▸ staging ▸ smoke test ▸ approval ▸ production"):
+        approver = demo.person("ReleaseApprover")
+        pipelines, sagemaker = approver.client("codepipeline"), approver.client("sagemaker")
+        status = sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"]
+        known = set(watching.executions(pipelines, pipeline))
+        if status != "Approved":
+            sagemaker.update_model_package(
+                ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="The metrics hold."
+            )
+            journal.line("the Release Approver approves the package in the registry")
+            execution = watching.newest_execution(pipelines, pipeline, known)
+        else:
+            execution = watching.executions(pipelines, pipeline)[0]
+        if watching.follow(journal, pipelines, pipeline, execution, until_action="Approve") == "Waiting":
+            _approve(journal, pipelines, pipeline)
+            watching.follow(journal, pipelines, pipeline, execution)
+        if not _serves(demo, PRODUCTION, endpoint):
+            raise Stop(f"{pipeline} succeeded, but endpoint {endpoint} in {PRODUCTION} is not in service")
+
+
+def _approve(journal: Journal, pipelines: Any, pipeline: str) -> None:
+    for stage in pipelines.get_pipeline_state(name=pipeline)["stageStates"]:
+        for action in stage["actionStates"]:
+            token = action.get("latestExecution", {}).get("token")
+            if token and action["latestExecution"]["status"] == "InProgress":
+                pipelines.put_approval_result(
+                    pipelineName=pipeline, stageName=stage["stageName"], actionName=action["actionName"], token=token,
+                    result={"summary": "Staging answers as evaluated.", "status": "Approved"},
+                )  # fmt: skip
+                journal.line("the Release Approver approves the release")
+                return
+    raise Stop(f"{pipeline} waits for an approval, but shows no token")
+
+
+def predict(demo: Demo) -> None:
+    """Ten real flights."""
+    with demo.journal.step("predictions", "Use: the production endpoint predicts ten real flights"):
+        samples = demo.facts["samples"]
+        rows = samples["rows"][:10]
+        lines = [",".join("" if value is None else str(value) for value in row) for row in rows]
+        body = "\n".join([",".join(samples["columns"]), *lines])
+        runtime = admin(demo.place, PRODUCTION).client("sagemaker-runtime")
+        answer = runtime.invoke_endpoint(
+            EndpointName=demo.facts["release"]["production_endpoint"],
+            ContentType="text/csv; header=present",
+            Accept="application/json",
+            Body=body.encode(),
+        )
+        predicted = json.loads(answer["Body"].read())["predictions"]
+        demo.facts["predictions"] = [
+            {"predicted": round(float(value), 2), "actual": float(truth)}
+            for value, truth in zip(predicted, samples["truth"][:10], strict=True)
+        ]
+        demo.facts["sample_rows"] = [dict(zip(samples["columns"], row, strict=True)) for row in rows]
+
+
+def _serves(demo: Demo, account: str, endpoint: str) -> bool:
+    sagemaker = admin(demo.place, account).client("sagemaker")
+    try:
+        return bool(sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService")
+    except ClientError:
+        return False
+
+
+def _packages(demo: Demo, person: Person) -> list[dict[str, Any]]:
+    answer = person.client("sagemaker").list_model_packages(
+        ModelPackageGroupName=f"{demo.place.namespace}-{PROJECT}", SortBy="CreationTime", SortOrder="Descending"
+    )
+    return list(answer["ModelPackageSummaryList"])
+
+
+def _release(demo: Demo, person: Person, version: int) -> dict[str, Any]:
+    bucket = _parameter(person, f"/{demo.place.namespace}/projects/{PROJECT}/bucket")
+    content = person.client("s3").get_object(Bucket=bucket, Key=f"releases/{version}.zip")["Body"].read()
+    with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+        return {name: json.loads(bundle.read(name)) for name in bundle.namelist() if name.endswith(".json")}
+
+
+def _parameter(person: Person, name: str) -> str:
+    return str(person.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+
+
+def _exists(s3: Any, bucket: str, key: str, size: int) -> bool:
+    try:
+        return bool(s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size)
+    except ClientError:
+        return False
+
+
+def _slipway(demo: Demo, person: Person, *arguments: str) -> None:
+    """Run the `slipway` command as a person would, its output below the step."""
+    program = Path(sys.executable).parent / "slipway"
+    demo.journal.line(f"$ slipway {' '.join(arguments)}    ({person.name})")
+    _run(demo.journal, [str(program), *arguments], {**person.full_environment(), "PYTHONUNBUFFERED": "1"}, cwd=ROOT)
+
+
+def _run(journal: Journal, command: list[str], environment: dict[str, str], cwd: Path | None = None) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    child = subprocess.Popen(
+        command, env={**environment, "PATH": path}, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    tail: list[str] = []
+    assert child.stdout is not None
+    try:
+        for line in child.stdout:
+            tail = [*tail[-7:], line.rstrip()]
+            journal.line("  " + line.rstrip())
+        code = child.wait()
+    except BaseException:
+        child.terminate()
+        raise
+    if code != 0:
+        raise Stop(f"`{' '.join(command)}` ended with exit code {code}: {tail[-1] if tail else 'it said nothing'}")

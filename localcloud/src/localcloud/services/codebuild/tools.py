@@ -1,0 +1,78 @@
+"""What stands in for CodeBuild's curated images: this machine's programs, with a Python and an `aws` of the build's own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import venv
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_NO_DAEMON = """\
+#!/bin/sh
+echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?" >&2
+echo "The project's environment has no privilegedMode; set it to true to build images." >&2
+exit 1
+"""
+_NO_PIP = "#!/bin/sh\necho 'pip is not installed with this Python' >&2\nexit 1\n"
+_PIP = '#!/bin/sh\nexec {python} -m pip "$@"\n'
+_AWS = '#!/bin/sh\nexec {python} -m awscli "$@"\n'
+
+
+def script(path: Path, text: str) -> None:
+    """Write an executable file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def refuse_docker(directory: Path) -> Path:
+    """A `docker` that answers what a build without a daemon gets. Returns its directory."""
+    script(directory / "docker", _NO_DAEMON)
+    return directory
+
+
+def curated(root: Path) -> Path:
+    """Make `python`, `pip` and `aws` in a directory of their own; installs go nowhere else. Returns the directory.
+
+    The interpreter is the one that the local cloud runs on; its own packages are not visible to the build.
+    """
+    python = root / "python"
+    base = Path(getattr(sys, "_base_executable", sys.executable) or sys.executable)
+    builder = venv.EnvBuilder(with_pip=False, symlinks=True)
+    builder.create(python)
+    commands = python / "bin"
+    if _install_pip(python):
+        for name in ("pip", "pip3"):
+            script(commands / name, _PIP.format(python=shlex.quote(str(commands / "python"))))
+    else:
+        script(commands / "pip", _NO_PIP)
+    for name in ("python", "python3"):
+        if not (commands / name).exists():
+            (commands / name).symlink_to(base)
+    script(commands / "aws", _AWS.format(python=shlex.quote(sys.executable)))
+    return commands
+
+
+def _install_pip(python: Path) -> bool:
+    """Put the pip that comes with the interpreter into the environment; quicker than running it to install itself."""
+    try:
+        import ensurepip
+    except ImportError:
+        return False
+    bundled = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
+    packages = sorted(python.glob("lib/python*/site-packages"))
+    if not bundled or not packages:
+        return False
+    with zipfile.ZipFile(bundled[-1]) as wheel:
+        wheel.extractall(packages[0])
+    return True
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """The machine's PATH without the local cloud's own virtual environment."""
+    own = Path(sys.prefix) / "bin"
+    entries = [entry for entry in environ.get("PATH", os.defpath).split(os.pathsep) if entry]
+    return os.pathsep.join(entry for entry in entries if Path(entry) != own)
