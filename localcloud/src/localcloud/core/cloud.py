@@ -139,7 +139,7 @@ class Cloud:
         by: Credentials | None = None,
         service_principal: str | None = None,
     ) -> Credentials:
-        """Assume a role through STS, as an AWS service (`service_principal`, e.g. "codebuild.amazonaws.com") or as `by`.
+        """Assume a role through STS as `by`, or as an AWS service (`service_principal`: "codebuild.amazonaws.com").
 
         Raises:
             Fault: AccessDenied when the role does not exist or its trust policy does not admit the caller.

@@ -107,7 +107,8 @@ class Server:
                 break
         account, principal, action, resource = "", "anonymous", f"{signing_name}:Unknown", "*"
         fault: Fault | None = None
-        status, answer, content = 500, {}, b""
+        status, content = 500, b""
+        answer: dict[str, str] = {}
         members: dict[str, Any] = {}
         try:
             if operation is None:

@@ -9,7 +9,7 @@ import base64
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -181,7 +181,7 @@ class Table:
         )
         return [loads(row[0]) for row in rows]
 
-    def all(self) -> list[tuple[str, str, str, Document]]:
+    def all(self) -> Sequence[tuple[str, str, str, Document]]:
         """(account, region, key, document) of every document, oldest first."""
         rows = self.store.execute(
             "SELECT account, region, key, document FROM record WHERE kind=? ORDER BY seq", (self.kind,)
