@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,21 @@ class RegisteredModel:
         return Version.parse(self.metadata["version"])
 
 
-def models(sagemaker: Any, group: str) -> list[RegisteredModel]:
-    """The models of a group that carry a version, newest first."""
+def models(sagemaker: Any, group: str) -> Iterator[RegisteredModel]:
+    """The models of a group that carry a version, newest first; each is asked for only when it is wanted."""
     pages = sagemaker.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending"
     )
-    found = (describe(sagemaker, item["ModelPackageArn"]) for page in pages for item in page["ModelPackageSummaryList"])
-    return [model for model in found if "version" in model.metadata]
+    for page in pages:
+        for item in page["ModelPackageSummaryList"]:
+            model = describe(sagemaker, item["ModelPackageArn"])
+            if "version" in model.metadata:
+                yield model
+
+
+def newest(sagemaker: Any, group: str, tag: int) -> RegisteredModel | None:
+    """The newest model of a tag. Within a tag versions rise with time, so the first one found is the highest."""
+    return next((model for model in models(sagemaker, group) if model.version.tag == tag), None)
 
 
 def describe(sagemaker: Any, arn: str) -> RegisteredModel:

@@ -53,11 +53,11 @@ def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
         for service in services
         for resource in service.resources
     ]
-    cloud.base.add_resource_types([*declared, *ec2_types.RESOURCES])
+    cloud.base.stacks.add_resource_types([*declared, *ec2_types.RESOURCES])
     for service in services:
         targets = getattr(service, "event_target", None)
         if targets is not None:
-            cloud.base.add_target(service.name, targets)
+            cloud.base.events.add_target(service.name, targets)
     cloud.base.load()
     return cloud, Server(cloud, services)
 

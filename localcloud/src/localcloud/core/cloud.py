@@ -148,7 +148,7 @@ class Cloud:
 
         account = role_arn.split(":")[4]
         if self.base is not None:
-            self.base.check_trust(role_arn, principal=by.role_arn if by else None, service=service_principal)
+            self.base.identities.check_trust(role_arn, principal=by.role_arn if by else None, service=service_principal)
         caller = by or self.root(account, region)
         request: dict[str, Any] = {
             "RoleArn": role_arn,
@@ -179,7 +179,7 @@ class Cloud:
         """Put an AWS service's event on the account's default EventBridge bus. Delivery happens in the background."""
         if self.base is None:
             raise RuntimeError("the base is not started")
-        self.base.emit(source, detail_type, dict(detail), list(resources), account, region)
+        self.base.events.emit(source, detail_type, dict(detail), list(resources), account, region)
 
     def log(self, account: str, region: str, group: str, stream: str, lines: Iterable[str]) -> None:
         """Append lines to a CloudWatch Logs stream, which is created where it is missing."""

@@ -180,7 +180,7 @@ class Server:
                 if changes and message["status"] < 400 and module not in _SAVED_LATER:
                     only = None if module == "cloudformation" else module
                     if module != "s3" or scope["path"].count("/") < 2 or "?" in query or query:
-                        await asyncio.get_running_loop().run_in_executor(self._executor, base.save, only)
+                        await asyncio.get_running_loop().run_in_executor(self._executor, base.state.save, only)
                 if changes:
                     self._changed.set()
             await send(message)
@@ -211,17 +211,17 @@ class Server:
         base = self.cloud.base
         assert base is not None
         while not self.cloud.stopping.is_set():
-            busy = base.stacks_in_progress()
+            busy = base.stacks.in_progress()
             if self._changed.is_set() or busy:
                 self._changed.clear()
-                base.save()
+                base.state.save()
             self.cloud.stopping.wait(_SAVE_SECONDS / 2 if busy else _SAVE_SECONDS)
 
     def close(self) -> None:
         """Write what waits."""
         self.recorder.close()
         if self.cloud.base is not None:
-            self.cloud.base.save()
+            self.cloud.base.state.save()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 

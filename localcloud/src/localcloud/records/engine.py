@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,7 @@ class Records:
         """(account, region, record) of every record, oldest first."""
         return [(account, region, record) for account, region, _, record in self.table.all()]
 
-    def update(
-        self, account: str, region: str, key: str, change: Callable[[Record], Record | None]
-    ) -> Record | None:
+    def update(self, account: str, region: str, key: str, change: Callable[[Record], Record | None]) -> Record | None:
         """Change a record in one step; sets the time of the last change. None when it is gone."""
 
         def change_and_stamp(record: Record) -> Record:
@@ -107,7 +105,9 @@ class Records:
         """AWS's answer to a request about a record that does not exist."""
         operation = self.service.model.operation_model(call.operation)
         modelled = {shape.name for shape in operation.error_shapes}
-        code = self.kind.missing_code or ("ResourceNotFound" if "ResourceNotFound" in modelled else "ValidationException")
+        code = self.kind.missing_code or (
+            "ResourceNotFound" if "ResourceNotFound" in modelled else "ValidationException"
+        )
         return Fault(code, self.kind.missing.format(**self._told(call.account, call.region, identity)))
 
     def create(self, call: Call, members: Mapping[str, Any]) -> Record:
@@ -171,8 +171,11 @@ class Records:
 
     def serve_list(self, call: Call) -> dict[str, Any]:
         """List: filtered, sorted, paged."""
-        records = [self.current(call, record) for record in self.list(call.account, call.region)]
-        return listing.answer(self.derived, call.input, records)
+        return self.listed(call, call.input, self.list(call.account, call.region))
+
+    def listed(self, call: Call, request: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+        """The List answer for a request, over the records given."""
+        return listing.answer(self.derived, request, [self.current(call, record) for record in records])
 
     def serve_update(self, call: Call) -> dict[str, Any]:
         """Update: merges the members that the request has."""
@@ -269,7 +272,9 @@ class Records:
             for child in records.list(call.account, call.region):
                 if all(child.get(member) == record.get(member) for member in identity):
                     codes = self.derived.codes("Delete")
-                    code = next((c for c in ("ResourceInUse", "ConflictException") if c in codes), "ValidationException")
+                    code = next(
+                        (c for c in ("ResourceInUse", "ConflictException") if c in codes), "ValidationException"
+                    )
                     told = self._told(call.account, call.region, record)
                     raise Fault(
                         code,
@@ -279,9 +284,12 @@ class Records:
 
     def _conflict(self, call: Call, record: Record) -> Fault:
         codes = self.derived.codes("Create")
-        code = next((c for c in ("ResourceInUse", "ConflictException") if c in codes), "ValidationException")
+        modelled = next((c for c in ("ResourceInUse", "ConflictException") if c in codes), "ValidationException")
+        code = self.kind.exists_code or modelled
         usual = "Resource Already Exists: {words} with name {name} already exists. Choose a different name."
-        message = self.kind.exists or (usual if code != "ValidationException" else 'Cannot create already existing {words} "{arn}".')
+        message = self.kind.exists or (
+            usual if code != "ValidationException" else 'Cannot create already existing {words} "{arn}".'
+        )
         return Fault(code, message.format(**self._told(call.account, call.region, record)))
 
     def _told(self, account: str, region: str, record: Mapping[str, Any]) -> dict[str, str]:

@@ -16,7 +16,9 @@ _TIMES_CREATED = ("CreationTime", "CreatedAt", "CreateDate")
 _TIMES_MODIFIED = ("LastModifiedTime", "LastModifiedAt", "LastUpdatedDate")
 
 
-def made_id(prefix: str = "", length: int = 12, alphabet: str = string.ascii_lowercase + string.digits) -> Callable[[], str]:
+def made_id(
+    prefix: str = "", length: int = 12, alphabet: str = string.ascii_lowercase + string.digits
+) -> Callable[[], str]:
     """A maker of ids such as `d-abcdefghijkl`."""
     return lambda: prefix + "".join(secrets.choice(alphabet) for _ in range(length))
 
@@ -31,6 +33,7 @@ class Kind:
         made: members that the service makes, with their makers. A name with `_` is only used in the ARN.
         arn: the ARN's resource part, a format over the record; else the kind in kebab case and the identity.
         status: the status of a record that nothing has to be done for, e.g. "InService"; "" where Describe has none.
+        status_member: the member that holds the status, where it is neither `Status` nor the kind + `Status`.
         acts: Create would have to *do* something: it is refused by name until a plug-in hooks `after_create`.
         create: the operation's name where it is not Create + name; "-" where no operation creates the record.
         parents: kinds whose record must exist first (same identity members) and cannot be deleted before.
@@ -42,6 +45,7 @@ class Kind:
         words: how error messages call it; else the name in lower case with blanks.
         missing: message when there is none; a format over {words}, {name}, {arn}, {kind}.
         exists: message when there is one already.
+        exists_code: error code when there is one, where it is not what the operation's model says.
         missing_code: error code when there is none, where it is not what the operation's model says.
     """
 
@@ -50,6 +54,7 @@ class Kind:
     made: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     arn: str = ""
     status: str = ""
+    status_member: str = ""
     acts: bool = False
     create: str = ""
     parents: tuple[str, ...] = ()
@@ -61,6 +66,7 @@ class Kind:
     words: str = ""
     missing: str = 'Could not find {words} "{arn}".'
     exists: str = ""
+    exists_code: str = ""
     missing_code: str = ""
 
     @property
@@ -175,7 +181,8 @@ class Derived:
     def status_member(self) -> str:
         """The member that holds the status, or ""."""
         members = self.described.members if self.described else {}
-        return next((name for name in (f"{self.kind.name}Status", "Status") if name in members), "")
+        candidates = (self.kind.status_member, f"{self.kind.name}Status", "Status")
+        return next((name for name in candidates if name in members), "")
 
     @cached_property
     def created_member(self) -> str:

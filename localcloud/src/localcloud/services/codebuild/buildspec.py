@@ -279,7 +279,9 @@ def _artifacts(node: Node, section: str) -> Artifacts:
             f"'enable-symlinks: yes' {where(keys['enable-symlinks'])} is not served by the local cloud; allowed: no"
         )
     others: dict[str, Artifacts] = {}
-    for name, value in entries(keys["secondary-artifacts"], "secondary-artifacts") if "secondary-artifacts" in keys else ():
+    for name, value in (
+        entries(keys["secondary-artifacts"], "secondary-artifacts") if "secondary-artifacts" in keys else ()
+    ):
         others[name] = _artifacts(value, f"secondary-artifacts/{name}")
     if "files" not in keys and not others:
         raise BuildspecError(f"Expected the key 'files' in '{section}' {where(node)}")
@@ -336,5 +338,3 @@ def _reports(node: Node) -> tuple[Report, ...]:
     if len(found) > 5:
         raise BuildspecError(f"reports {where(node)}: {len(found)} report groups given, at most 5 allowed")
     return tuple(found)
-
-

@@ -66,7 +66,7 @@ class ImageContainer:
 
     def run(self, arguments: list[str], on_line: Lines) -> int:
         """See `Container`."""
-        from localcloud.runtime import RunSpec
+        from localcloud.runtime.types import RunSpec
 
         return int(
             self._cloud.runtime.run(
@@ -85,12 +85,12 @@ class ImageContainer:
 
     def stop(self) -> None:
         """See `Container`."""
-        self._cloud.processes.kill(self._key)
+        self._cloud.runtime.kill(self._key)
 
 
 def shares_files(cloud: Cloud) -> bool:
     """Whether what runs in an image sees the machine's files: so it is with the process runtime."""
-    return str(getattr(cloud.runtime, "name", "process")) == "process"
+    return str(cloud.runtime.name) == "process"
 
 
 def pull(cloud: Cloud, image_uri: str, credentials: Credentials) -> Any:

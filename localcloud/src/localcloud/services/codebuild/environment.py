@@ -71,7 +71,9 @@ def lent(environ: Mapping[str, str], *, shares_files: bool = True) -> dict[str, 
     return found
 
 
-def standard(build: Mapping[str, Any], *, sources: Mapping[str, Mapping[str, str]], home: Path, tmp: Path) -> dict[str, str]:
+def standard(
+    build: Mapping[str, Any], *, sources: Mapping[str, Mapping[str, str]], home: Path, tmp: Path
+) -> dict[str, str]:
     """CodeBuild's own variables.
 
     Args:
@@ -175,9 +177,7 @@ class Resolver:
     def project(self, variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
         """The values of `environmentVariables`, whatever their types; a later one wins."""
         by_type = {item["name"]: item for item in variables}
-        stored = {
-            name: item["value"] for name, item in by_type.items() if item.get("type") == "PARAMETER_STORE"
-        }
+        stored = {name: item["value"] for name, item in by_type.items() if item.get("type") == "PARAMETER_STORE"}
         found = self.parameters(stored)
         for name, item in by_type.items():
             if item.get("type") == "SECRETS_MANAGER":

@@ -47,7 +47,8 @@ def collect(declared: Artifacts, base: Path) -> list[tuple[str, Path]]:
             found.setdefault(posixpath.basename(path) if declared.discard_paths else path, root / path)
     if not found:
         raise OutputError(
-            f"no matching artifact paths found: {', '.join(declared.files)} in {declared.base_directory or 'the source'}"
+            f"no matching artifact paths found: {', '.join(declared.files)} "
+            f"in {declared.base_directory or 'the source'}"
         )
     return list(found.items())
 
@@ -86,7 +87,7 @@ def upload(
     if not target.get("encryptionDisabled"):
         kms = build["encryptionKey"]
         managed = kms.endswith("alias/aws/s3")
-        extra |= {"ServerSideEncryption": "aws:kms"} | ({} if managed else {"SSEKMSKeyId": kms})  # type: ignore[dict-item]
+        extra |= {"ServerSideEncryption": "aws:kms"} | ({} if managed else {"SSEKMSKeyId": kms})
     client = credentials.client("s3")
     location = f"arn:aws:s3:::{bucket}/{key}"
     try:
@@ -152,7 +153,7 @@ class S3Cache:
         for prefix in fallback if key else ():
             matching = [name for name in by_key if name.startswith(f"{self._prefix}/{prefix}")]
             if matching:
-                return max(matching, key=lambda name: by_key[name])
+                return str(max(matching, key=lambda name: by_key[name]))
         return None
 
     def save(self, key: str) -> None:

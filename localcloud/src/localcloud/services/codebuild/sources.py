@@ -1,4 +1,4 @@
-"""Fetching what is to be built, with the service role: S3 objects, CodePipeline's artifacts, CodeCommit repositories."""
+"""Fetching what is to be built, with the service role: S3 objects, pipelines' artifacts, CodeCommit repositories."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _from_codecommit(
         **credentials.environment(),
     }
     helper = [
-        "-c", "credential.helper=", "-c", "credential.helper=!aws codecommit credential-helper $@",
+        "-c", "credential.helper=", "-c", "credential.helper=!aws codecommit credential-helper --ignore-host-check $@",
         "-c", "credential.UseHttpPath=true",
     ]  # fmt: skip
     depth = int(source.get("gitCloneDepth") or 0)
@@ -182,7 +182,9 @@ def _from_codecommit(
     _git([*helper, "clone", "--quiet", *shallow, url, str(directory)], environment, location)
     if version:
         for candidate in (f"origin/{version}", version):
-            if _git_succeeds(["-C", str(directory), "rev-parse", "--verify", "--quiet", f"{candidate}^{{commit}}"], environment):
+            if _git_succeeds(
+                ["-C", str(directory), "rev-parse", "--verify", "--quiet", f"{candidate}^{{commit}}"], environment
+            ):
                 _git(["-C", str(directory), "checkout", "--quiet", "--detach", candidate], environment, location)
                 break
         else:

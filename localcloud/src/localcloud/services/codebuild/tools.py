@@ -1,4 +1,4 @@
-"""What stands in for CodeBuild's curated images: this machine's programs, with a Python and an `aws` of the build's own."""
+"""What stands in for CodeBuild's curated images: this machine's programs, with Python and `aws` of the build's own."""
 
 from __future__ import annotations
 
@@ -52,8 +52,13 @@ def curated(root: Path) -> Path:
     for name in ("python", "python3"):
         if not (commands / name).exists():
             (commands / name).symlink_to(base)
-    script(commands / "aws", _AWS.format(python=shlex.quote(sys.executable)))
-    return commands
+    return aws_command(commands)
+
+
+def aws_command(directory: Path) -> Path:
+    """Put an `aws` into a directory, which is returned."""
+    script(directory / "aws", _AWS.format(python=shlex.quote(sys.executable)))
+    return directory
 
 
 def _install_pip(python: Path) -> bool:
@@ -76,3 +81,9 @@ def search_path(environ: Mapping[str, str]) -> str:
     own = Path(sys.prefix) / "bin"
     entries = [entry for entry in environ.get("PATH", os.defpath).split(os.pathsep) if entry]
     return os.pathsep.join(entry for entry in entries if Path(entry) != own)
+
+
+def hash_files(directory: Path) -> Path:
+    """`codebuild-hash-files`, which buildspecs call in cache keys, in a directory, which is returned."""
+    script(directory / "codebuild-hash-files", "#!/bin/sh\ncat \"$@\" | sha256sum | cut -d ' ' -f 1\n")
+    return directory

@@ -115,8 +115,8 @@ class ReadOperations(Base):
             if new:
                 difference["afterBlob"] = _blob(new, call.input.get("afterPath"))
             listed.append(difference)
-        error = "InvalidContinuationTokenException"
-        page, token = paginate(listed, call.input, token="NextToken", limit="MaxResults", default=400, error=error)
+        names = {"token": "NextToken", "limit": "MaxResults", "error": "InvalidContinuationTokenException"}
+        page, token = paginate(listed, call.input, default=400, **names)
         return {"differences": page, "NextToken": token}
 
     def _tree_at(self, git: GitRepository, commit_id: str, path: str | None) -> str:

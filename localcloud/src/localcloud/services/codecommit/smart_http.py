@@ -49,7 +49,7 @@ class Target:
         return f"arn:aws:codecommit:{self.region}:{self.account}:{self.name}"
 
 
-class Answer(Exception):
+class Answer(Exception):  # noqa: N818 - what it is, not that it is one
     """The request ends with this plain answer."""
 
     def __init__(self, status: int, text: str, **headers: str) -> None:
@@ -144,7 +144,9 @@ class SmartHttp:
             limit=1 << 20,
             start_new_session=True,
         )
-        assert child.stdin and child.stdout and child.stderr
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
         feeding = asyncio.create_task(_feed(receive, child.stdin))
         complaints = asyncio.create_task(child.stderr.read())
         status = 500

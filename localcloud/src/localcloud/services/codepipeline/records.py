@@ -146,7 +146,8 @@ class Records:
         found = self.execution(place, execution_id)
         if found is None:
             raise Fault(
-                code, f"The pipeline execution {execution_id} does not exist for the pipeline with name {place.pipeline}."
+                code,
+                f"The pipeline execution {execution_id} does not exist for the pipeline with name {place.pipeline}.",
             )
         return found
 

@@ -89,7 +89,9 @@ def _rule(stage: dict[str, Any], rule: dict[str, Any], *, skips: bool) -> None:
             try:
                 re.compile(given["Value"])
             except re.error as error:
-                raise _fault(stage, f"rule '{rule['name']}' has a Value that is no regular expression: {error}") from error
+                raise _fault(
+                    stage, f"rule '{rule['name']}' has a Value that is no regular expression: {error}"
+                ) from error
 
 
 def variable_check(operator: str, variable: str, value: str) -> bool:

@@ -122,7 +122,8 @@ def _check_stores(pipeline: Declaration, region: str) -> None:
         where = action.get("region")
         if where and where not in served:
             raise _structure(
-                f"Action [{action['name']}] in stage [{stage['name']}] is in Region {where}, for which the pipeline has no "
+                f"Action [{action['name']}] in stage [{stage['name']}] is in Region {where}, for which the "
+                "pipeline has no "
                 f"artifact store; there is one for {', '.join(sorted(served))}."
             )
 
@@ -131,7 +132,8 @@ def _check_stages(pipeline: Declaration) -> None:
     declared = pipeline["stages"]
     if not 2 <= len(declared) <= MAX_STAGES:
         raise _structure(
-            f"Pipeline has {len(declared)} stage(s). A pipeline must contain at least 2 and at most {MAX_STAGES} stages."
+            f"Pipeline has {len(declared)} stage(s). A pipeline must contain at least 2 and at most "
+            f"{MAX_STAGES} stages."
         )
     repeated = [name for name, count in Counter(stage["name"] for stage in declared).items() if count > 1]
     if repeated:
@@ -141,7 +143,8 @@ def _check_stages(pipeline: Declaration) -> None:
         if not 1 <= len(actions) <= MAX_ACTIONS:
             raise Fault(
                 "InvalidStageDeclarationException",
-                f"Stage [{stage['name']}] has {len(actions)} actions; a stage has at least 1 and at most {MAX_ACTIONS}.",
+                f"Stage [{stage['name']}] has {len(actions)} actions; a stage has at least 1 and at most "
+                f"{MAX_ACTIONS}.",
             )
         if stage.get("blockers"):
             raise Fault(
@@ -208,7 +211,8 @@ def _check_action(action: dict[str, Any], region: str) -> None:
         if not low <= count <= high:
             span = str(low) if low == high else f"{low} to {high}"
             raise _action_fault(
-                f"Action '{name}' has {count} {title} artifact(s); provider {provider.category}/{provider.name} takes {span}"
+                f"Action '{name}' has {count} {title} artifact(s); provider "
+                f"{provider.category}/{provider.name} takes {span}"
             )
     for member, reason in (
         ("commands", "only Compute/Commands takes commands"),
@@ -306,7 +310,8 @@ def _check_texts(texts: dict[str, str], known: set[str], variables: set[str], st
                 continue
             if namespace in RESERVED:
                 raise _action_fault(
-                    f"The following pipeline execution variables are referencing a variable that does not exist. {where}"
+                    "The following pipeline execution variables are referencing a variable that does not "
+                    f"exist. {where}"
                 )
             if namespace not in known:
                 raise _action_fault(

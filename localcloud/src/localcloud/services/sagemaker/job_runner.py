@@ -121,7 +121,10 @@ class JobRunner(PlugIn):
 
     def _fail(self, job: Job, reason: str) -> None:
         if not self.cloud.stopping.is_set():
-            self.end(job, "Stopped" if job.stopped.is_set() else "Failed", FailureReason=reason[: jobs.REASON_LIMIT])
+            if job.stopped.is_set():
+                self.end(job, "Stopped")
+            else:
+                self.end(job, "Failed", FailureReason=reason[: jobs.REASON_LIMIT])
 
     def container(
         self,
@@ -191,8 +194,15 @@ class JobRunner(PlugIn):
             job = self._running.get(self._key(call.account, call.region, name))
         if job is not None:
             job.stopped.set()
-            self.cloud.task(f"stop/{job.key}", self.cloud.processes.kill, job.key)
+            self.cloud.task(f"stop/{job.key}", self._kill, job)
         return record
+
+    def _kill(self, job: Job) -> None:
+        """End the container, also one that is only about to start."""
+        while job.key in self._running and not self.cloud.stopping.is_set():
+            if self.cloud.runtime.kill(job.key):
+                return
+            time.sleep(0.1)
 
     def emit(self, account: str, region: str, record: Record) -> None:
         """Tell the job's state on the event bus."""

@@ -51,7 +51,7 @@ class RoleSession:
     def __init__(self, cloud: Cloud, role_arn: str, region: str) -> None:
         self.role_arn = role_arn
         self._cloud = cloud
-        self._region = region
+        self.region = region
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
         self._until = 0.0
@@ -67,7 +67,7 @@ class RoleSession:
         with self._lock:
             if self._credentials is None or time.monotonic() > self._until:
                 self._credentials = self._cloud.assume(
-                    self.role_arn, "SageMaker", region=self._region, duration=_ROLE_SECONDS, service_principal=PRINCIPAL
+                    self.role_arn, "SageMaker", region=self.region, duration=_ROLE_SECONDS, service_principal=PRINCIPAL
                 )
                 self._until = time.monotonic() + _ROLE_SECONDS * 0.8
                 self._clients.clear()
@@ -78,7 +78,7 @@ class RoleSession:
         credentials = self.credentials
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = credentials.client(service, self._region)
+                self._clients[service] = credentials.client(service, self.region)
             return self._clients[service]
 
 

@@ -39,6 +39,7 @@ class Processing(JobRunner):
                 raise _not_served(f"FeatureStoreOutput ({where})")
             _check_local_path(item.get("S3Output"), where, bool(item.get("AppManaged")))
         record.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": _DEFAULT_RUNTIME_SECONDS})
+        record["ProcessingJobStatus"] = "InProgress"
         self.admit(call, record)
 
     @hook("ProcessingJob", "after_create")

@@ -60,7 +60,7 @@ class Training(JobRunner):
         for flag in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
             record.setdefault(flag, False)
         record["ModelArtifacts"] = {"S3ModelArtifacts": _model_uri(record)}
-        record["SecondaryStatus"] = "Starting"
+        record["TrainingJobStatus"], record["SecondaryStatus"] = "InProgress", "Starting"
         record["SecondaryStatusTransitions"] = [_transition("Starting", now())]
         self.admit(call, record)
 

@@ -48,6 +48,7 @@ class Outcome:
     variables: Mapping[str, str] = field(default_factory=dict)
     # source actions: revisionId, and where known revisionSummary, revisionUrl, created, revisionChangeIdentifier
     revision: Mapping[str, Any] | None = None
+    clone: Mapping[str, str] | None = None  # CODEBUILD_CLONE_REF: where CodeBuild clones from, and the commit
 
 
 class StoppedError(Exception):

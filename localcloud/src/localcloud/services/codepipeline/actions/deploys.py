@@ -46,7 +46,9 @@ class S3Deploy:
             try:
                 archive = zipfile.ZipFile(io.BytesIO(content))
             except zipfile.BadZipFile as error:
-                raise ActionError("ConfigurationError", "The input artifact is not a zip file; Extract needs one.") from error
+                raise ActionError(
+                    "ConfigurationError", "The input artifact is not a zip file; Extract needs one."
+                ) from error
             for entry in archive.infolist():
                 if entry.is_dir():
                     continue

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -54,17 +52,18 @@ class CodeCommitSource(_Source):
                 commit_id = answer["branch"]["commitId"]
         with reporting(f"Commit {commit_id} of CodeCommit repository {repository}", "RevisionUnavailable"):
             commit = client.get_commit(repositoryName=repository, commitId=commit_id)["commit"]
+        clone: dict[str, str] | None = None
         if given.get("OutputArtifactFormat") == "CODEBUILD_CLONE_REF":
             with reporting(f"CodeCommit repository {repository}"):
                 found = client.get_repository(repositoryName=repository)["repositoryMetadata"]
-            reference = {
+            clone = {
                 "repositoryArn": found["Arn"],
                 "repositoryName": repository,
                 "cloneUrl": found["cloneUrlHttp"],
                 "branch": branch,
                 "commitId": commit_id,
             }
-            job.write(json.dumps(reference).encode())
+            job.write(json.dumps(clone).encode())
         else:
             job.write(self._tree(job, repository, commit_id))
         message = str(commit.get("message", "")).rstrip("\n")
@@ -85,6 +84,7 @@ class CodeCommitSource(_Source):
                 "RepositoryName": repository,
             },
             revision={"revisionId": commit_id, "revisionSummary": message[:2048], "revisionUrl": url},
+            clone=clone,
         )
 
     def _tree(self, job: Job, repository: str, commit_id: str) -> bytes:
@@ -195,11 +195,6 @@ class ECRSource(_Source):
             },
             revision={"revisionId": image["imageDigest"], "revisionSummary": f"Image tag {tag}"},
         )
-
-
-def is_clone_reference(content: bytes) -> bool:
-    """Whether an artifact is CODEBUILD_CLONE_REF's: not a zip, but the JSON that names the commit."""
-    return content[:1] == b"{" and not zipfile.is_zipfile(io.BytesIO(content))
 
 
 def allows_other_key(action: dict[str, Any]) -> bool:

@@ -1,0 +1,135 @@
+# Slipway. `make` alone lists the commands.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.lock
+export LOCALCLOUD_HOME ?= $(CURDIR)/.localcloud
+export LOCALCLOUD_PORT ?= 4566
+PERSONA ?=
+PROJECT ?=
+ACCOUNT ?=
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "; print "Slipway\n"} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  \033[36mmake %-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Try it on this machine
+.PHONY: demo
+demo: $(VENV)/.demo ## The whole loop on this machine: platform, project, model, release, predictions
+	@$(BIN)/slipway-demo run
+
+.PHONY: up
+up: $(VENV)/.demo ## Start the local cloud; everything is as it was
+	@$(BIN)/localcloud up
+
+.PHONY: down
+down: ## Stop the local cloud; everything is kept
+	@if [ -x $(BIN)/localcloud ]; then $(BIN)/localcloud down; else echo "nothing is installed, nothing runs"; fi
+
+.PHONY: reset
+reset: ## Stop the local cloud and forget everything in it
+	@if [ -x $(BIN)/localcloud ]; then $(BIN)/localcloud reset; else echo "nothing is installed, nothing runs"; fi
+
+.PHONY: status
+status: $(VENV)/.demo ## Whether the local cloud runs
+	@$(BIN)/localcloud status
+
+.PHONY: env
+env: $(VENV)/.demo ## Exports for any AWS tool: PERSONA=DataScientist PROJECT=flight-delays, or ACCOUNT=111111111111
+	@$(BIN)/slipway-demo env --persona "$(PERSONA)" --project "$(PROJECT)" --account "$(ACCOUNT)"
+
+##@ Deploy to AWS (with the credentials of your shell)
+.PHONY: bootstrap
+bootstrap: $(VENV)/.demo ## Once in each account, as its administrator
+	@$(BIN)/slipway platform bootstrap
+
+.PHONY: deploy
+deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<account> PRODUCTION=<account>
+	@$(BIN)/slipway platform deploy --staging-account "$(STAGING)" --production-account "$(PRODUCTION)"
+
+.PHONY: workload
+workload: $(VENV)/.demo ## A staging or production account: TOOLING=<account>
+	@$(BIN)/slipway platform workload --tooling-account "$(TOOLING)"
+
+##@ Test
+.PHONY: test
+test: $(VENV)/.test ## Every test
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+
+.PHONY: test-unit
+test-unit: $(VENV)/.test ## Unit and property tests alone
+	@$(BIN)/python -m pytest -n 2 tests/unit
+
+.PHONY: test-templates
+test-templates: $(VENV)/.test ## Templates: cfn-lint, checkov, parliament and our own checks
+	@$(BIN)/python -m pytest -n 2 tests/templates
+
+.PHONY: test-seedcode
+test-seedcode: $(VENV)/.test ## The rendered project and its own tests
+	@$(BIN)/python -m pytest tests/seedcode
+
+.PHONY: test-localcloud
+test-localcloud: $(VENV)/.test ## Conformance of the local cloud
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/localcloud
+
+.PHONY: test-loop
+test-loop: $(VENV)/.test ## The loop, end to end
+	@$(BIN)/python -m pytest tests/loop
+
+.PHONY: test-images
+test-images: $(VENV)/.test ## The images with a real container build (needs root, buildah and debootstrap)
+	@$(BIN)/python -m pytest -m images tests/images
+
+.PHONY: lint
+lint: $(VENV)/.test ## ruff, mypy, yamllint
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/yamllint --strict cfn service-catalog buildspecs .ci
+
+.PHONY: bench
+bench: $(VENV)/.test ## Speed, as ratios against a baseline of the same run; writes build/bench.json
+	@$(BIN)/python -m tests.bench
+
+##@ Keep it in order
+.PHONY: docs
+docs: $(VENV)/.test ## Write the generated pages of docs/ anew
+	@$(BIN)/python -m tests.generate_docs
+
+.PHONY: lock
+lock: $(VENV)/.test ## Resolve requirements.in anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  requirements.in --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove build/, caches and the virtual environment; the local cloud is left
+	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- environments: stamps, so that nothing is installed twice
+
+$(VENV)/.uv: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Slipway needs Python 3.11 or newer as $(PYTHON); choose another with: make PYTHON=python3.12 …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "the module venv is missing: install your system's package for it, e.g. python3-venv" >&2; exit 1; }
+	@echo "▸ installing uv"
+	@$(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.lock)" || \
+	  { echo "uv could not be installed: is the Python package index reachable (network, proxy, PIP_INDEX_URL)?" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.uv requirements.lock cicd/pyproject.toml localcloud/pyproject.toml demo/pyproject.toml
+	@echo "▸ installing what the demonstration needs"
+	@$(UV) --editable localcloud --editable cicd --editable demo || \
+	  { echo "packages could not be installed: is the Python package index reachable (network, proxy, UV_INDEX_URL)?" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo requirements.in
+	@echo "▸ installing what the tests need"
+	@$(UV) --requirement requirements.in || \
+	  { echo "packages could not be installed: is the Python package index reachable (network, proxy, UV_INDEX_URL)?" >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,130 @@
+"""Makes a model: from a commit of a project to a version in the registry and a release bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway import configuration, images, registry, settings
+from slipway.errors import SlipwayError
+from slipway.pipeline import run
+from slipway.pipeline.plan import Place, Plan
+from slipway.progress import Progress, table
+from slipway.release import bundle
+from slipway.settings import Parameters
+from slipway.versions import Cause, following
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a model build is about."""
+
+    session: Any
+    namespace: str
+    name: str
+    root: Path
+    commit: str
+    cause: Cause
+    token: str = ""
+
+
+def prepare(build: Build) -> tuple[Plan, Parameters]:
+    """Gather everything that the pipeline's definition depends on. Raises SlipwayError if something is missing."""
+    project = configuration.load(build.root / "project.yaml")
+    if project.project != build.name:
+        raise SlipwayError(
+            f"project.yaml: project: given {project.project!r}, allowed {build.name!r}: the name that was launched"
+        )
+    ssm = build.session.client("ssm")
+    platform = settings.platform(ssm, build.namespace)
+    own = settings.project(ssm, build.namespace, build.name)
+    ecr = build.session.client("ecr")
+    base = images.base_image(ecr, platform["builds/base-image-uri"])
+    pinned = {name: images.find(ecr, build.root, name, own[f"ecr/{name}"], base).pinned for name in images.NAMES}
+    place = Place(
+        name=f"{build.namespace}-{build.name}",
+        region=build.session.region_name,
+        role_arn=own["execution-role-arn"],
+        bucket=own["bucket"],
+        key_arn=own["key-arn"],
+        subnets=tuple(platform.list("network/private-subnet-ids")),
+        security_groups=tuple(platform.list("network/compute-security-group-id")),
+        model_package_group=own["model-package-group"],
+        tags={"slipway:namespace": build.namespace, "slipway:project": build.name},
+    )
+    data_uri = f"s3://{platform['lake/bucket']}/curated/{project.data.dataset}/"
+    return Plan(project, place, pinned, data_uri), own
+
+
+def data_version(s3: Any, uri: str) -> str:
+    """A fingerprint of a dataset: the keys, sizes and entity tags below its address. Raises SlipwayError if empty."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    objects = [(item["Key"], item["Size"], item["ETag"]) for page in pages for item in page.get("Contents", [])]
+    if not any(size for _, size, _ in objects):
+        raise SlipwayError(
+            f"project.yaml: data.dataset: there is nothing at {uri}: name a dataset that the lake has below curated/, "
+            "or ask the data engineer to put it there"
+        )
+    return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()[:16]
+
+
+def build(build: Build, progress: Progress, define: Callable[[Plan, Any], str]) -> dict[str, Any]:
+    """Train, measure and register the model of a commit, and write its release bundle. Returns what release.json says.
+
+    Run again for the same commit, data and cause it finds the model that is registered already and makes no second one.
+    """
+    sagemaker = build.session.client("sagemaker")
+    plan, own = prepare(build)
+    data = data_version(build.session.client("s3"), plan.data_uri)
+    progress.say(f"data {plan.data_uri} (version {data})")
+    newest = registry.newest(sagemaker, plan.place.model_package_group, plan.project.tag)
+    same = {"commit": build.commit, "cause": build.cause, "data-version": data}
+    if newest is not None and same.items() <= newest.metadata.items():
+        progress.say(f"{newest.version} is registered already for commit {build.commit[:8]}, this data and this cause")
+        return _finish(build, newest.arn, plan, own, progress)
+    version = following(plan.project.tag, [newest.version] if newest else [], build.cause)
+    progress.say(f"composing the SageMaker pipeline {plan.place.name} for {version}")
+    text = define(plan, build.session)
+    done = run.upsert(sagemaker, plan.place.name, text, plan.place.role_arn, plan.place.tags)
+    progress.say(f"SageMaker pipeline {plan.place.name}: {done}")
+    parameters = {
+        "ModelVersion": str(version),
+        "CommitId": build.commit,
+        "Cause": build.cause,
+        "DataUri": plan.data_uri,
+        "DataVersion": data,
+    }
+    token = hashlib.sha256("|".join((build.token, *parameters.values())).encode()).hexdigest()
+    arn = run.start(sagemaker, plan.place.name, parameters, token, f"{version}: {build.cause} {build.commit}")
+    progress.say(f"started {arn}")
+    execution = run.wait(sagemaker, arn, progress)
+    package = execution.model_package()
+    if execution.status != "Succeeded" or package is None:
+        raise run.failure(execution, build.session)
+    return _finish(build, package, plan, own, progress)
+
+
+def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: Progress) -> dict[str, Any]:
+    sagemaker, s3 = build.session.client("sagemaker"), build.session.client("s3")
+    model = registry.describe(sagemaker, package)
+    release = bundle.write(
+        s3,
+        bundle.Source(build.name, build.root / "project.yaml", registry.report_uri(sagemaker, package)),
+        model,
+        bundle.Target(own["bucket"], own["key-arn"]),
+        plan.images["inference"],
+    )
+    progress.say(f"release bundle {release['bundle']}")
+    rows = []
+    for metric, value in release["metrics"].items():
+        bound = plan.project.quality_gate.get(metric)
+        limit = "" if bound is None else f"at most {bound.max}" if bound.max is not None else f"at least {bound.min}"
+        rows.append((metric, f"{value:.4f}", limit))
+    print(table(rows, ("metric", "value", "allowed")))
+    progress.say(f"{model.version} registered ({model.approval}): {model.arn}")
+    return release

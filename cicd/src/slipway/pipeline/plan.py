@@ -1,0 +1,65 @@
+"""Everything a pipeline's definition depends on, gathered before the SageMaker SDK is imported (that takes seconds)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from slipway.configuration import ProjectFile
+from slipway.configuration.model import Bound
+
+STEPS = ("Preprocess", "Train", "Evaluate")
+REGISTER = "Register"
+REPORT = "evaluation.json"
+SAMPLES = "samples.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the jobs of a project run: all of it from SSM."""
+
+    name: str
+    region: str
+    role_arn: str
+    bucket: str
+    key_arn: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    model_package_group: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline to be: project.yaml, the place, and the three images, each pinned by digest."""
+
+    project: ProjectFile
+    place: Place
+    images: Mapping[str, str]
+    data_uri: str
+
+
+def arguments(parameters: Mapping[str, bool | int | float | str]) -> list[str]:
+    """`{test_share: 0.2}` → `["--test-share", "0.2"]`; a true parameter is a flag, a false one is left out."""
+    words: list[str] = []
+    for name, value in parameters.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not False:
+            words += [flag, str(value)]
+    return words
+
+
+def hyperparameters(values: Mapping[str, bool | int | float | str]) -> dict[str, str]:
+    """Hyperparameters as SageMaker takes them: all of them text."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
+def gate_sentence(metric: str, bound: Bound) -> tuple[str, str]:
+    """What stands before and after the figure when a bound is missed."""
+    side, limit, words = ("max", bound.max, "at most") if bound.max is not None else ("min", bound.min, "at least")
+    return (
+        f"quality gate not met: {metric} is ",
+        f", {words} {limit} allowed (project.yaml: quality_gate.{metric}.{side})",
+    )

@@ -1,0 +1,133 @@
+"""The platform's assets: what is uploaded for a release, under a name made of its content.
+
+    cfn/…, service-catalog/…, buildspecs/…    as they are in the repository
+    seedcode.zip                              the cookiecutter template
+    slipway-{version}-py3-none-any.whl        this package
+    lambda.zip                                this package and Powertools for AWS Lambda, for Lambda functions
+    constraints.txt                           the lock, as constraints
+    build-image.zip                           build context of the platform's build image
+
+The same repository always gives the same bytes, hence the same digest and the same place: a deployment that changes
+nothing uploads nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from slipway import __version__
+from slipway.errors import SlipwayError
+from slipway.release.bundle import archive
+
+FOLDERS = ("cfn", "service-catalog", "buildspecs")
+# Pure Python, and with boto3 all that the handlers import; Lambda's runtime has boto3.
+LAMBDA_PACKAGES = ("aws_lambda_powertools", "jmespath")
+LAMBDA_MODULES = ("typing_extensions",)
+_SKIPPED = {"__pycache__", ".ruff_cache", ".pytest_cache", ".mypy_cache"}
+
+
+@dataclass(frozen=True)
+class Assets:
+    """Everything a release consists of, by its key below the release's prefix."""
+
+    files: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits over all names and contents."""
+        digest = hashlib.sha256()
+        for name in sorted(self.files):
+            digest.update(f"{name}\0{hashlib.sha256(self.files[name]).hexdigest()}\0".encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def prefix(self) -> str:
+        """Where the release lies in the assets bucket."""
+        return f"releases/{self.digest}"
+
+
+def collect(repository: Path) -> Assets:
+    """Pack the repository at `repository`. Raises SlipwayError if it is not a Slipway repository."""
+    files: dict[str, bytes] = {}
+    for folder in FOLDERS:
+        found = dict(_tree(repository / folder, f"{folder}/"))
+        if not found:
+            raise SlipwayError(f"{repository / folder}: there is nothing: give the repository's root with --repository")
+        files |= found
+    wheel = _wheel(repository / "cicd")
+    files[f"slipway-{__version__}-py3-none-any.whl"] = wheel
+    files["seedcode.zip"] = archive(dict(_tree(repository / "seedcode", "", hidden=True)))
+    files["lambda.zip"] = archive(_lambda(repository / "cicd"))
+    constraints = _constraints(repository / "requirements.lock")
+    files["constraints.txt"] = constraints
+    files["build-image.zip"] = archive(
+        {**dict(_tree(repository / "cicd" / "image", "")), "constraints.txt": constraints}
+    )
+    return Assets(files)
+
+
+def upload(s3: Any, bucket: str, assets: Assets) -> int:
+    """Upload what is not there yet. Returns how many files were uploaded."""
+    # The marker is written last: a release that has it is complete, and its name says its content.
+    marker = f"{assets.prefix}/complete"
+    try:
+        s3.head_object(Bucket=bucket, Key=marker)
+        return 0
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
+            raise
+    for name, content in sorted(assets.files.items()):
+        s3.put_object(Bucket=bucket, Key=f"{assets.prefix}/{name}", Body=content)
+    s3.put_object(Bucket=bucket, Key=marker, Body=b"")
+    return len(assets.files)
+
+
+def _tree(folder: Path, prefix: str, *, hidden: bool = False) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if not path.is_file() or _SKIPPED & set(parts) or path.suffix == ".pyc":
+            continue
+        if hidden or not any(part.startswith(".") for part in parts):
+            yield prefix + "/".join(parts), path.read_bytes()
+
+
+def _wheel(project: Path) -> bytes:
+    """Build the wheel with the build backend itself: no environment is made and nothing is downloaded."""
+    try:
+        from hatchling.builders.wheel import WheelBuilder
+    except ImportError:
+        raise SlipwayError("hatchling is needed to build the wheel: install requirements.lock") from None
+    with tempfile.TemporaryDirectory() as folder:
+        built = next(WheelBuilder(str(project)).build(directory=folder, versions=["standard"]))
+        return Path(built).read_bytes()
+
+
+def _lambda(project: Path) -> dict[str, bytes]:
+    files = dict(_tree(project / "src" / "slipway", "slipway/"))
+    for name in LAMBDA_PACKAGES:
+        files |= dict(_tree(_location(name).parent, f"{name}/"))
+    for name in LAMBDA_MODULES:
+        files[f"{name}.py"] = _location(name).read_bytes()
+    return files
+
+
+def _location(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise SlipwayError(f"the Python package {module!r} is needed to pack lambda.zip: install requirements.lock")
+    return Path(spec.origin)
+
+
+def _constraints(lock: Path) -> bytes:
+    """The lock without hashes: pip wants either a hash for everything or for nothing, and our own wheel has none."""
+    text = lock.read_text(encoding="utf-8")
+    return "".join(f"{name}\n" for name in re.findall(r"^([A-Za-z0-9][^\s\\;]*==[^\s\\;]+)", text, re.M)).encode()

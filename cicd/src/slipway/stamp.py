@@ -1,0 +1,114 @@
+"""Renders the seed code of a new project and makes it the first commit of the project's repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from slipway import __version__
+from slipway.errors import SlipwayError
+from slipway.progress import Progress
+
+BRANCH = "main"
+# The project's build pipeline knows this message and does not train on it (VariableCheck in product.yaml).
+MESSAGE = "slipway: stamp {project}"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A project to be stamped."""
+
+    project: str
+    repository: str
+    answers: Mapping[str, str]
+
+
+def head(codecommit: Any, repository: str) -> str | None:
+    """The commit that the main branch points to, None if there is no such branch."""
+    try:
+        return str(codecommit.get_branch(repositoryName=repository, branchName=BRANCH)["branch"]["commitId"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "BranchDoesNotExistException":
+            return None
+        raise
+
+
+def stamp(codecommit: Any, wanted: Stamp, template: Path, progress: Progress) -> str:
+    """Render the template and push it to main. Returns the commit; does nothing where main exists already."""
+    existing = head(codecommit, wanted.repository)
+    if existing is not None:
+        progress.say(f"{wanted.repository}: {BRANCH} exists already ({existing[:8]}): nothing to stamp")
+        return existing
+    url = codecommit.get_repository(repositoryName=wanted.repository)["repositoryMetadata"]["cloneUrlHttp"]
+    with tempfile.TemporaryDirectory() as folder:
+        root = render(template, {"project": wanted.project, **wanted.answers}, Path(folder))
+        progress.say(f"rendered {sum(1 for path in root.rglob('*') if path.is_file())} files")
+        commit = push(root, url, MESSAGE.format(project=wanted.project))
+    progress.say(f"{wanted.repository}: pushed {commit[:8]} to {BRANCH}")
+    return commit
+
+
+def render(template: Path, answers: Mapping[str, str], output: Path) -> Path:
+    """Render the cookiecutter template (a folder, or a zip of it) below `output`. Returns the project's folder."""
+    from cookiecutter.exceptions import CookiecutterException
+    from cookiecutter.main import cookiecutter
+
+    if template.suffix == ".zip":
+        with zipfile.ZipFile(template) as zipped:
+            zipped.extractall(output / "template")
+        template = output / "template"
+    asked = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
+    unknown = sorted(set(answers) - set(asked))
+    if unknown:
+        known = ", ".join(name for name in asked if not name.startswith("_"))
+        raise SlipwayError(f"the template does not ask for {', '.join(unknown)}; allowed: {known}")
+    try:
+        folder = cookiecutter(
+            str(template),
+            no_input=True,
+            extra_context={**answers, "_slipway_version": __version__},
+            output_dir=str(output / "rendered"),
+            default_config=True,
+        )
+    except CookiecutterException as error:
+        raise SlipwayError(f"the seed code could not be rendered: {error}; see the message above") from None
+    return Path(folder)
+
+
+def push(root: Path, url: str, message: str) -> str:
+    """Commit everything below `root` with exactly this message and push it to main of `url`. Returns the commit."""
+    who = {"NAME": "Slipway", "EMAIL": "slipway@noreply.invalid"}
+    identity = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+
+    def git(*arguments: str, text: str | None = None) -> str:
+        try:
+            done = subprocess.run(  # noqa: S603 - a list of arguments, never a shell
+                ["git", *arguments],  # noqa: S607 - git is where the build image has it
+                cwd=root,
+                env={**os.environ, **identity, "GIT_TERMINAL_PROMPT": "0"},
+                input=text,
+                text=True,
+                capture_output=True,
+                check=True,
+            )
+        except FileNotFoundError:
+            raise SlipwayError("the command 'git' is not on the PATH") from None
+        except subprocess.CalledProcessError as error:
+            raise SlipwayError(f"git {arguments[0]} failed: {error.stderr.strip() or error.stdout.strip()}") from None
+        return done.stdout.strip()
+
+    git("init", "--quiet", "--initial-branch", BRANCH)
+    git("add", "--all")
+    # commit-tree takes the message as it is; `git commit` would end it with a line break, and the pipeline compares it.
+    commit = git("commit-tree", git("write-tree"), text=message)
+    git("push", "--quiet", url, f"{commit}:refs/heads/{BRANCH}")
+    return commit

@@ -1,0 +1,72 @@
+"""The one package that touches ministack's internals: everything that the local cloud adds to it from outside.
+
+ministack has no plug-in API, so its dictionaries are filled and a few of its functions wrapped. `internals.EXPECTED` names
+each of them; `check_internals` fails by name when one has moved, and a test calls it, so that an upgrade cannot break the
+local cloud silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from localcloud.core.base.events import Events, Target
+from localcloud.core.base.identity import Identities
+from localcloud.core.base.internals import check_internals, prepare_environment
+from localcloud.core.base.scope import scope
+from localcloud.core.base.stacks import Stacks
+from localcloud.core.base.state import State
+from localcloud.core.cloud import Cloud
+
+__all__ = ["Base", "Target", "check_internals", "prepare_environment", "scope"]
+
+
+class Base:
+    """ministack, extended."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        missing = check_internals()
+        if missing:
+            raise RuntimeError(f"ministack has changed: {', '.join(missing)} not found; pin the version that has them")
+        self.identities = Identities(cloud)
+        self.events = Events(cloud)
+        self.stacks = Stacks(cloud)
+        self.state = State(cloud.store)
+
+    @property
+    def app(self) -> Any:
+        """ministack's ASGI application."""
+        from ministack import app
+
+        return app.app
+
+    def identity(self, access_key: str) -> tuple[str, str] | None:
+        """(account, principal ARN) of an access key, or None when it is unknown."""
+        return self.identities.identity(access_key)
+
+    def scope(self, account: str, region: str) -> contextlib.AbstractContextManager[None]:
+        """Run in-process calls of ministack as that account and region."""
+        return scope(account, region)
+
+    def load(self) -> None:
+        """Restore the saved state; stacks that were in progress are failed with the reason."""
+        self.state.load()
+        self.stacks.fail_interrupted()
+
+    def describe(
+        self, service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]],
+        account: str, region: str,
+    ) -> tuple[str, str]:  # fmt: skip
+        """(IAM action, resource ARN) of a request to one of ministack's services."""
+        from ministack import app
+        from ministack.core import iam_actions
+
+        with contextlib.suppress(Exception), scope(account, region):
+            parameters = app._routing_params(method, path, headers, body, query)
+            action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
+            if action:
+                resource = iam_actions.extract_resource_arn(
+                    service, method, path, headers, body, parameters, region, account
+                )
+                return str(action), str(resource)
+        return f"{service}:{method} {path.split('/')[1] if '/' in path else path}", "*"

@@ -1,0 +1,85 @@
+"""EventBridge: events of AWS services, and the targets that ministack lacks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from localcloud.core.base.scope import scope
+from localcloud.core.cloud import Cloud
+from localcloud.core.ids import now, uuid
+
+logger = logging.getLogger("localcloud.base")
+
+Target = Callable[[str, str, str, dict[str, Any] | None, dict[str, Any], str], None]
+
+
+class Events:
+    """Publishing and delivery."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self._targets: dict[str, Target] = {}
+        self._install_targets()
+
+    def emit(
+        self, source: str, detail_type: str, detail: dict[str, Any], resources: list[str], account: str, region: str
+    ) -> None:
+        """Dispatch an AWS service's event to the rules of the account's default bus, in the background.
+
+        ministack refuses PutEvents with an aws.* source, as AWS does; services publish from inside.
+        """
+        event = {
+            "EventId": uuid(),
+            "Source": source,
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail, default=str),
+            "EventBusName": "default",
+            "Time": int(now().timestamp()),
+            "Resources": resources,
+            "Account": account,
+            "Region": region,
+        }
+        self.cloud.task(f"event {detail_type}", self._dispatch, event)
+
+    def _dispatch(self, event: dict[str, Any]) -> None:
+        from ministack.services import eventbridge
+
+        with scope(event["Account"], event["Region"]):
+            eventbridge._dispatch_event(event)
+
+    def add_target(self, service: str, target: Target) -> None:
+        """Deliver events to targets whose ARN names `service`: called with (account, region, arn, input, event, rule).
+
+        `input` is the target's Input or transformed input as an object, None where the rule passes the event itself.
+        """
+        self._targets[service] = target
+
+    def _install_targets(self) -> None:
+        from ministack.services import eventbridge
+
+        original = eventbridge._invoke_target
+
+        def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+            arn = str(target.get("Arn", ""))
+            parts = arn.split(":")
+            ours = self._targets.get(parts[2]) if len(parts) > 5 else None
+            if ours is None:
+                original(target, event, rule, view)
+                return
+            view = view or eventbridge._pattern_event_view(event)
+            text: str | None = None
+            if target.get("InputTransformer"):
+                text = eventbridge._apply_input_transformer(target["InputTransformer"], rule, view)
+            elif target.get("Input"):
+                text = target["Input"]
+            try:
+                payload = json.loads(text) if text else None
+                rule_arn = str(rule.get("Arn", rule.get("Name", "")))
+                ours(parts[4], parts[3], arn, payload, view.event_with_detail(), rule_arn)
+            except Exception:
+                logger.exception("event %s could not be delivered to %s", event.get("DetailType"), arn)
+
+        eventbridge._invoke_target = invoke

@@ -1,0 +1,122 @@
+"""Who is behind an access key, and whom a role trusts."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from localcloud.core.base.scope import scope
+from localcloud.core.cloud import Cloud
+from localcloud.core.errors import Fault
+
+
+class Identities:
+    """Access keys and roles of IAM and STS."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def identity(self, access_key: str) -> tuple[str, str] | None:
+        """(account, principal ARN) of an access key, or None when it is unknown."""
+        if access_key in self.cloud.accounts:
+            return access_key, f"arn:aws:iam::{access_key}:root"
+        from ministack.core.iam_evaluator import resolve_caller_identity
+        from ministack.services import sts
+
+        session = sts._sessions.get(access_key)
+        if session:
+            arn = str(session.get("Arn", ""))
+            return arn.split(":")[4], arn
+        with contextlib.suppress(Exception):
+            found = resolve_caller_identity(access_key)
+            if found and found.get("userArn"):
+                arn = str(found["userArn"])
+                return arn.split(":")[4], arn
+        return None
+
+    def secret(self, access_key: str) -> tuple[str, str | None, float | None] | None:
+        """(secret, session token, expiry as epoch seconds) of a key made by STS or IAM; None for any other key."""
+        from ministack.services import iam, sts
+
+        session = sts._sessions.get(access_key)
+        if session:
+            return str(session.get("SecretAccessKey")), session.get("SessionToken"), session.get("Expiration")
+        found = self.identity(access_key)
+        if found is None:
+            return None
+        with scope(found[0], self.cloud.region):
+            key = iam._access_keys.get(access_key)
+        return (str(key["SecretAccessKey"]), None, None) if key and key.get("Status") == "Active" else None
+
+    def session_role(self, principal: str) -> str:
+        """The ARN of the role behind an assumed-role ARN, with its path; other ARNs as they are."""
+        if ":assumed-role/" not in principal:
+            return principal
+        account, name = principal.split(":")[4], principal.split("/")[1]
+        role = self._role(account, name)
+        return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{name}"
+
+    def _role(self, account: str, name: str) -> dict[str, Any] | None:
+        from ministack.services import iam
+
+        with scope(account, self.cloud.region):
+            found: dict[str, Any] | None = iam._roles.get(name)
+            return found
+
+    def check_trust(self, role_arn: str, *, principal: str | None, service: str | None) -> None:
+        """Refuse an assumption that the role's trust policy does not admit.
+
+        Raises:
+            Fault: AccessDenied.
+        """
+        account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+        who = principal or service or f"arn:aws:iam::{account}:root"
+        denied = Fault(
+            "AccessDenied",
+            f"User: {who} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
+            403,
+        )
+        role = self._role(account, name)
+        if role is None:
+            raise denied
+        document = role.get("AssumeRolePolicyDocument") or {}
+        if isinstance(document, str):
+            document = json.loads(unquote(document))
+        if principal is None and service is None:
+            return
+        statements = document.get("Statement", [])
+        for statement in statements if isinstance(statements, list) else [statements]:
+            if statement.get("Effect") == "Allow" and _trusts(statement.get("Principal", {}), principal, service):
+                return
+        raise denied
+
+    def resource_policy_allows(
+        self, policy: str, *, principal: str, account: str, region: str, action: str, resource: str
+    ) -> bool:
+        """Whether a resource's own policy lets a principal (of another account) do something."""
+        from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
+
+        kind = "AssumedRole" if ":assumed-role/" in principal else "Root" if principal.endswith(":root") else "User"
+        context = EvalContext(principal, kind, account, action, resource, region)
+        return bool(evaluate_resource_policy(policy, context).decision == "Allow")
+
+
+def _trusts(principal: Any, arn: str | None, service: str | None) -> bool:
+    if principal == "*":
+        return True
+    if not isinstance(principal, Mapping):
+        return False
+    if service is not None:
+        services = principal.get("Service", [])
+        return service in (services if isinstance(services, list) else [services])
+    named = principal.get("AWS", [])
+    assert arn is not None
+    account = arn.split(":")[4]
+    for candidate in named if isinstance(named, list) else [named]:
+        if candidate in ("*", account, f"arn:aws:iam::{account}:root") or fnmatch.fnmatchcase(arn, str(candidate)):
+            return True
+    return False

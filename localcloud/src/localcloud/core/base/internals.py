@@ -1,0 +1,63 @@
+"""What of ministack is touched, checked by name; and the settings it reads."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+EXPECTED: dict[str, Sequence[str]] = {
+    "ministack.app": ("app", "SERVICE_REGISTRY", "_get_module", "_build_persistence_save_dict", "_state_map"),
+    "ministack.core.persistence": ("_json_default", "_json_object_hook"),
+    "ministack.core.responses": (
+        "_request_account_id",
+        "_request_region",
+        "get_account_id",
+        "get_region",
+    ),
+    "ministack.core.iam_actions": ("extract_iam_action", "extract_resource_arn"),
+    "ministack.core.iam_evaluator": ("resolve_caller_identity", "EvalContext", "evaluate_resource_policy"),
+    "ministack.services.sts": ("_sessions",),
+    "ministack.services.iam": ("_roles", "_access_keys"),
+    "ministack.services.s3": ("_get_object_data",),
+    "ministack.services.eventbridge": ("_dispatch_event", "_invoke_target", "_apply_input_transformer"),
+    "ministack.services.cloudformation": ("_stacks",),
+    "ministack.services.cloudformation.helpers": ("_resolve_document", "_validate_stack_tags"),
+    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_physical_name"),
+    "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),
+}
+
+
+def check_internals() -> list[str]:
+    """What of `EXPECTED` is missing, as module.name."""
+    missing = []
+    for module_name, names in EXPECTED.items():
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError:
+            missing.append(module_name)
+            continue
+        missing += [f"{module_name}.{name}" for name in names if not hasattr(module, name)]
+    return missing
+
+
+def prepare_environment(home: Path, port: int, region: str, account: str) -> None:
+    """ministack reads its settings from the environment when it is imported."""
+    objects = home / "s3"
+    objects.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        {
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_HOST": "127.0.0.1",
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_REGION": region,
+            "MINISTACK_ACCOUNT_ID": account,
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(objects),
+            "PERSIST_STATE": "0",  # the state goes into SQLite instead, see `save`
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LOG_LEVEL": os.environ.get("LOCALCLOUD_BASE_LOG", "WARNING"),
+        }
+    )

@@ -1,0 +1,83 @@
+"""ministack's state in our SQLite file: it keeps its own in memory and writes it at an orderly stop alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from localcloud.core.store import Store
+
+logger = logging.getLogger("localcloud.base")
+
+# ministack forgets STS sessions at a restart; on AWS credentials outlive everything but their expiry.
+_SESSIONS = "sts"
+
+
+class State:
+    """Saves and restores."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._saved: dict[str, int] = {}
+        self._save_lock = threading.Lock()
+
+    def load(self) -> None:
+        """Restore what `save` wrote."""
+        from ministack import app
+        from ministack.core import persistence
+        from ministack.services import sts
+
+        for name, blob in self.store.execute("SELECT module, document FROM base_state"):
+            if name == _SESSIONS:
+                sts._sessions.update(json.loads(blob))
+                continue
+            module_name = app._state_map.get(name)
+            if module_name is None:
+                logger.warning("state of unknown module %s is left alone", name)
+                continue
+            data = json.loads(blob, object_hook=persistence._json_object_hook)
+            app._get_module(module_name).load_persisted_state(data)
+            self._saved[name] = hash(blob)
+
+    def save(self, only: str | None = None) -> None:
+        """Write the state of all modules that changed (or of the one named) to SQLite, as one transaction."""
+        from ministack import app
+        from ministack.services import sts
+
+        with self._save_lock:
+            changed = []
+            states = {**app._build_persistence_save_dict(), _SESSIONS: lambda: dict(sts._sessions)}
+            for name, get_state in states.items():
+                if only is not None and app._state_map.get(name, "sts") != only:
+                    continue
+                blob = _snapshot(get_state)
+                if blob is not None and self._saved.get(name) != hash(blob):
+                    changed.append((name, blob))
+            if not changed:
+                return
+            with self.store.transaction():
+                for name, blob in changed:
+                    self.store.execute(
+                        "INSERT INTO base_state (module, document) VALUES (?,?) "
+                        "ON CONFLICT (module) DO UPDATE SET document=excluded.document",
+                        (name, blob),
+                    )
+            for name, blob in changed:
+                self._saved[name] = hash(blob)
+
+
+def _snapshot(get_state: Callable[[], Any]) -> str | None:
+    from ministack.core import persistence
+
+    for attempt in range(20):
+        try:
+            state = get_state()
+            return None if state is None else json.dumps(state, default=persistence._json_default)
+        except RuntimeError:  # a dictionary changed while it was read: the event loop goes on meanwhile
+            if attempt == 19:
+                raise
+            threading.Event().wait(0.005)
+    return None

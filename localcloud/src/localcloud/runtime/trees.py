@@ -1,0 +1,160 @@
+"""Directory trees named by what is in them.
+
+A tree's digest covers names, kinds, the executable bit and contents; not times, owners, or what differs between two
+installations of the same packages (compiled bytecode, where a wheel came from, which interpreter a link points to).
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+_SKIPPED_NAMES = {"__pycache__", "uv_cache.json", "direct_url.json", "REQUESTED"}
+_VENV_BIN = {"python", "python3", "activate", "activate.bat", "activate.csh", "activate.fish", "activate.nu"}
+
+
+def digest(root: Path, *, environment: bool = False, trust_records: bool = False) -> tuple[str, int]:
+    """(hexadecimal SHA-256, bytes) of a tree.
+
+    Args:
+        environment: it is a Python virtual environment: its links to the interpreter do not count.
+        trust_records: take a file's hash from the RECORD of its distribution while its size agrees. True only where
+            nothing but the installer has written.
+    """
+    hashed = hashlib.sha256()
+    total = 0
+    known = _recorded(root) if trust_records else {}
+    if environment:
+        hashed.update(f"python {python_of(root)}\n".encode())
+    for relative, entry in _walk(root):
+        if environment and _is_machinery(relative):
+            continue
+        state = entry.lstat()
+        if stat.S_ISLNK(state.st_mode):
+            line = f"l {relative}\0{os.readlink(entry)}\n"
+        elif stat.S_ISDIR(state.st_mode):
+            line = f"d {relative}\n"
+        else:
+            total += state.st_size
+            size, sha = known.get(relative, (-1, ""))
+            if size != state.st_size:
+                sha = _normal_record(entry) if entry.name == "RECORD" else file_digest(entry)
+            line = f"f {relative}\0{'x' if state.st_mode & 0o100 else '-'}{sha}\n"
+        hashed.update(line.encode("utf-8", "surrogateescape"))
+    return hashed.hexdigest(), total
+
+
+def python_of(environment: Path) -> str:
+    """Which Python a virtual environment is for, e.g. "CPython 3.11.7": a part of it, though its files are elsewhere."""
+    lines = (environment / "pyvenv.cfg").read_text().splitlines()
+    fields = dict(line.partition(" = ")[::2] for line in lines)
+    return f"{fields.get('implementation', 'CPython')} {fields.get('version_info') or fields.get('version', '')}".strip()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def link_copy(source: Path, target: Path) -> None:
+    """Copy a tree by hard links: fast, and its files must be replaced, not written into. Links stay links."""
+    _copy(source, target, link=True)
+
+
+def real_copy(source: Path, target: Path) -> None:
+    """Copy a tree with its bytes."""
+    _copy(source, target, link=False)
+
+
+def share_bytecode(tree: Path, earlier: Path) -> int:
+    """Link the compiled bytecode of modules that are the very same files in an earlier environment.
+
+    Bytecode is valid for a source's time and size, and a hard link has both in common. Returns how many.
+    """
+    count = 0
+    for cache in earlier.glob("lib/python*/site-packages/**/__pycache__"):
+        theirs = cache.parent
+        ours = tree / theirs.relative_to(earlier)
+        if not ours.is_dir():
+            continue
+        for compiled in os.scandir(cache):
+            source = f"{compiled.name.split('.', 1)[0]}.py"
+            target = ours / "__pycache__" / compiled.name
+            try:
+                same = (ours / source).stat().st_ino == (theirs / source).stat().st_ino
+                if same and not target.exists():
+                    target.parent.mkdir(exist_ok=True)
+                    os.link(compiled.path, target)
+                    count += 1
+            except OSError:
+                continue
+    return count
+
+
+def remove(path: Path) -> None:
+    """Delete a tree, whatever it holds; a missing one is none to delete."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path, *, link: bool) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(source):
+        to = target / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            _copy(Path(entry.path), to, link=link)
+        elif entry.is_symlink():
+            to.symlink_to(os.readlink(entry.path))
+        elif link:
+            try:
+                os.link(entry.path, to)
+            except OSError:  # another file system, or too many links
+                shutil.copy2(entry.path, to)
+        else:
+            shutil.copy2(entry.path, to)
+    shutil.copymode(source, target)
+
+
+def _walk(root: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    for entry in sorted(os.scandir(root), key=lambda item: item.name):
+        if entry.name in _SKIPPED_NAMES or entry.name.endswith(".pyc"):
+            continue
+        relative = prefix + entry.name
+        yield relative, Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), relative + "/")
+
+
+def _is_machinery(relative: str) -> bool:
+    head, _, name = relative.rpartition("/")
+    if head == "bin":
+        return name in _VENV_BIN or name.startswith(("python3", "activate", "deactivate", "pydoc"))
+    return relative in ("pyvenv.cfg", "lib64", ".gitignore", ".lock", "CACHEDIR.TAG")
+
+
+def _normal_record(path: Path) -> str:
+    """A RECORD's digest without the lines of what is skipped: their presence differs with the way of installation."""
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    kept = sorted(line for line in lines if not any(name in line.split(",")[0] for name in _SKIPPED_NAMES))
+    return hashlib.sha256("\n".join(kept).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _recorded(root: Path) -> dict[str, tuple[int, str]]:
+    """Relative path → (size, hexadecimal hash) by the RECORD files."""
+    found: dict[str, tuple[int, str]] = {}
+    for record in root.glob("lib/python*/site-packages/*.dist-info/RECORD"):
+        packages = record.parent.parent.relative_to(root).as_posix()
+        with record.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            for row in csv.reader(stream):
+                if len(row) == 3 and row[1].startswith("sha256=") and row[2].isdigit():
+                    encoded = row[1].removeprefix("sha256=")
+                    sha = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).hex()
+                    name = os.path.normpath(f"{packages}/{row[0]}")
+                    found[name] = (int(row[2]), sha)
+    return found

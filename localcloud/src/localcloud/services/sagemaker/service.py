@@ -1,0 +1,24 @@
+"""Amazon SageMaker: its records, and the behaviour that plug-ins give them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from localcloud.core import ResourceType
+from localcloud.records import RecordService
+from localcloud.services.sagemaker.catalogue import KINDS
+from localcloud.services.sagemaker.lineage import Lineage
+from localcloud.services.sagemaker.models import Models
+from localcloud.services.sagemaker.registry import Registry
+from localcloud.services.sagemaker.resources import resource_types
+from localcloud.services.sagemaker.search import Search
+from localcloud.services.sagemaker.studio import Studio
+
+
+class SageMaker(RecordService):
+    """The control plane."""
+
+    name = "sagemaker"
+    kinds = KINDS
+    plug_ins = (Registry, Models, Studio, Lineage, Search)
+    resources: ClassVar[tuple[ResourceType, ...]] = resource_types(plug_ins)
