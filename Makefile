@@ -50,11 +50,11 @@ bootstrap: $(VENV)/.demo ## Once in each account, as its administrator
 
 .PHONY: deploy
 deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<account> PRODUCTION=<account>
-	@$(BIN)/slipway platform deploy --staging-account "$(STAGING)" --production-account "$(PRODUCTION)"
+	@$(BIN)/slipway platform deploy --parameter StagingAccountId=$(STAGING) --parameter ProductionAccountId=$(PRODUCTION)
 
 .PHONY: workload
 workload: $(VENV)/.demo ## A staging or production account: TOOLING=<account>
-	@$(BIN)/slipway platform workload --tooling-account "$(TOOLING)"
+	@$(BIN)/slipway platform workload --parameter ToolingAccountId=$(TOOLING)
 
 ##@ Test
 .PHONY: test

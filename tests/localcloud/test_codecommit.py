@@ -305,14 +305,14 @@ def test_git_clones_and_pushes_with_awss_credential_helper(
     cloud: Any, codecommit: Any, repository: str, tmp_path: Path, events: Callable[[int], list[dict[str, Any]]]
 ) -> None:
     """The way of a person: clone by URL, commit, push; the API sees it, and each changed reference is one event."""
-    env = git_environment(cloud)
-    work = worktree(cloud, repository, tmp_path, env)
+    work = worktree(cloud, repository, tmp_path, git_environment(cloud))
+    env = quick_environment(cloud)
     first = push(work, env, "a.txt", "1")
     metadata = codecommit.get_repository(repositoryName=repository)["repositoryMetadata"]
     assert metadata["defaultBranch"] == "main"
     assert codecommit.get_branch(repositoryName=repository, branchName="main")["branch"]["commitId"] == first
     git(work, env, "tag", "-a", "v1", "-m", "one")
-    second = push(work, env, "a.txt", "2" * 2_000_000, "HEAD:main", "HEAD:refs/heads/dev", "v1")
+    second = push(work, env, "a.txt", os.urandom(2_000_000).hex(), "HEAD:main", "HEAD:refs/heads/dev", "v1")
     git(work, env, "push", "-q", "origin", ":dev")
     received = events(5)
     assert {event["detail-type"] for event in received} == {"CodeCommit Repository State Change"}
@@ -337,7 +337,7 @@ def test_git_clones_and_pushes_with_awss_credential_helper(
     key = json.JSONEncoder(sort_keys=True).encode
     assert sorted((event["detail"] for event in received), key=key) == sorted(expected, key=key)
     git(tmp_path, env, "clone", "-q", metadata["cloneUrlHttp"], "again")
-    assert (tmp_path / "again" / "a.txt").stat().st_size == 2_000_000
+    assert (tmp_path / "again" / "a.txt").stat().st_size == 4_000_000
 
 
 def test_git_reads_the_repository_of_the_callers_account(cloud: Any, repository: str, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_git_reads_the_repository_of_the_callers_account(cloud: Any, repository:
 def test_git_without_valid_credentials_is_refused(
     cloud: Any, repository: str, tmp_path: Path, user: str, password: str
 ) -> None:
-    """No credentials, made-up ones, an unknown key, a signature of long ago: 401, and nothing is told of the content."""
+    """No credentials, made-up ones, an unknown key, a signature of long ago: 401, and nothing is told more."""
     import httpx
 
     given: Any = (user, password) if user else None

@@ -97,7 +97,7 @@ def run(step: Callable[[Paths], None]) -> None:
     """Run a step's function; on failure write the reason where SageMaker looks for it, and leave with exit code 1.
 
     A training job's reason is /opt/ml/output/failure (FailureReason), a processing job's is /opt/ml/output/message
-    (ExitMessage). A StepError is shown as it is; of anything else the log has the traceback and the reason the last line.
+    (ExitMessage). A StepError is shown as it is; of anything else the log has the traceback, too.
     """
     paths = Paths.from_environment()
     try:

@@ -1,15 +1,19 @@
 """A project's images: named by what goes into them, built only when that changes.
 
-The tag of an image is a hash of its Dockerfile, of every file that the Dockerfile copies, of the base image's digest and
-of the version of this package. Nothing else of the repository counts, so that a change of the README or of another
-image's script builds nothing, and a step whose image did not change can be taken from the pipeline's cache.
+The tag of an image is a hash of its Dockerfile, of every file that the Dockerfile copies (its requirements, which pin
+the version of this package, are among them) and of the base image's digest. Nothing else of the repository counts: a
+change of the README or of another image's script builds nothing, and a step whose image did not change can be taken
+from the pipeline's cache.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +21,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from slipway import __version__
 from slipway.errors import SlipwayError
+from slipway.progress import Progress
 
 NAMES = ("preprocessing", "training", "inference")
 TAG_LENGTH = 12
@@ -58,9 +62,7 @@ def check_name(name: str) -> str:
 
 def content_tag(root: Path, name: str, base_digest: str) -> str:
     """The tag of the project's image `name`: 12 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for part in (f"slipway {__version__}", f"base {base_digest}"):
-        digest.update(part.encode() + b"\0")
+    digest = hashlib.sha256(f"base {base_digest}\0".encode())
     dockerfile = root / name / "Dockerfile"
     for file in [dockerfile, *sources(root, dockerfile)]:
         mode = "x" if file.stat().st_mode & 0o100 else "-"
@@ -74,7 +76,9 @@ def sources(root: Path, dockerfile: Path) -> list[Path]:
     try:
         text = dockerfile.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SlipwayError(f"{dockerfile}: there is no such file; every image has a folder with its Dockerfile") from None
+        raise SlipwayError(
+            f"{dockerfile}: there is no such file; every image has a folder with its Dockerfile"
+        ) from None
     files: set[Path] = set()
     for number, words in _instructions(text):
         if words[0].upper() not in {"COPY", "ADD"}:
@@ -133,7 +137,9 @@ def base_image(ecr: Any, uri: str) -> str:
     repository, _, tag = uri.rpartition(":")
     digest = digest_of(ecr, repository, tag)
     if digest is None:
-        raise SlipwayError(f"the platform's base image {uri} is not in the registry: run `slipway platform deploy` again")
+        raise SlipwayError(
+            f"the platform's base image {uri} is not in the registry: run `slipway platform deploy` again"
+        )
     return f"{repository}@{digest}"
 
 
@@ -167,3 +173,34 @@ def command(arguments: list[str], *, cwd: Path | None = None, text: str | None =
         raise SlipwayError(f"the command {arguments[0]!r} is not on the PATH") from None
     except subprocess.CalledProcessError as error:
         raise SlipwayError(f"`{' '.join(arguments[:2])}` failed with exit code {error.returncode}; see above") from None
+
+
+def start_engine(progress: Progress) -> None:
+    """Start the Docker engine if it does not run yet.
+
+    In CodeBuild a privileged build gets a running engine only in AWS's own images; in the platform's build image it has
+    to be started (AWS documentation, "Docker in custom image sample").
+    """
+    if _answers():
+        return
+    if shutil.which("dockerd") is None:
+        raise SlipwayError(
+            "no Docker engine answers `docker info`, and there is no `dockerd` to start: the build's project must be "
+            "privileged and run in the platform's build image"
+        )
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the engine
+    subprocess.Popen(["dockerd"], stdout=log, stderr=log)  # noqa: S607 - where the build image has it
+    for _ in range(60):
+        if _answers():
+            progress.say("the Docker engine is up")
+            return
+        time.sleep(0.5)
+    log.seek(0)
+    raise SlipwayError(f"the Docker engine did not start in 30 seconds:\n{log.read().decode(errors='replace')[-2000:]}")
+
+
+def _answers() -> bool:
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0  # noqa: S607
+    except FileNotFoundError:
+        return False

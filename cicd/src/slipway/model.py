@@ -46,7 +46,7 @@ def prepare(build: Build) -> tuple[Plan, Parameters]:
     base = images.base_image(ecr, platform["builds/base-image-uri"])
     pinned = {name: images.find(ecr, build.root, name, own[f"ecr/{name}"], base).pinned for name in images.NAMES}
     place = Place(
-        name=f"{build.namespace}-{build.name}",
+        name=own["sagemaker-pipeline"],
         region=build.session.region_name,
         role_arn=own["execution-role-arn"],
         bucket=own["bucket"],
@@ -54,7 +54,8 @@ def prepare(build: Build) -> tuple[Plan, Parameters]:
         subnets=tuple(platform.list("network/private-subnet-ids")),
         security_groups=tuple(platform.list("network/compute-security-group-id")),
         model_package_group=own["model-package-group"],
-        tags={"slipway:namespace": build.namespace, "slipway:project": build.name},
+        # The roles' policies refuse a job without these tags.
+        tags={"Namespace": build.namespace, "Project": build.name, "CostCenter": own["cost-center"]},
     )
     data_uri = f"s3://{platform['lake/bucket']}/curated/{project.data.dataset}/"
     return Plan(project, place, pinned, data_uri), own

@@ -50,7 +50,9 @@ def table(rows: Sequence[Sequence[object]], heading: Sequence[str] | None = None
     if not cells:
         return ""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    ]
     if heading:
         lines.insert(1, "  " + "  ".join("-" * width for width in widths))
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import tempfile
@@ -66,6 +67,8 @@ def render(template: Path, answers: Mapping[str, str], output: Path) -> Path:
         with zipfile.ZipFile(template) as zipped:
             zipped.extractall(output / "template")
         template = output / "template"
+    # A hook that refuses an answer says so itself; the library would add its traceback.
+    logging.getLogger("cookiecutter").setLevel(logging.CRITICAL + 1)
     asked = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
     unknown = sorted(set(answers) - set(asked))
     if unknown:
@@ -112,3 +115,22 @@ def push(root: Path, url: str, message: str) -> str:
     commit = git("commit-tree", git("write-tree"), text=message)
     git("push", "--quiet", url, f"{commit}:refs/heads/{BRANCH}")
     return commit
+
+
+def put_placeholder(s3: Any, bucket: str, key_arn: str, progress: Progress) -> None:
+    """Put an empty releases/none.zip, unless it is there.
+
+    CodePipeline starts a pipeline when it is made; the deploy pipeline's source is this object until a release is
+    approved, and its stages are skipped for it.
+    """
+    from slipway.release.bundle import archive
+
+    key = "releases/none.zip"
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+        return
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
+            raise
+    s3.put_object(Bucket=bucket, Key=key, Body=archive({}), ServerSideEncryption="aws:kms", SSEKMSKeyId=key_arn)
+    progress.say(f"put s3://{bucket}/{key}")

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Cause = Literal["merge", "data", "schedule", "drift"]
-CAUSES: tuple[Cause, ...] = ("merge", "data", "schedule", "drift")
+Cause = Literal["manual", "data", "schedule", "drift"]
+CAUSES: tuple[Cause, ...] = ("manual", "data", "schedule", "drift")
 PATTERN = re.compile(r"V(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 
 
@@ -41,6 +41,6 @@ def following(tag: int, existing: Iterable[Version], cause: Cause) -> Version:
     newest = max((version for version in existing if version.tag == tag), default=None)
     if newest is None:
         return Version(tag, 0, 0)
-    if cause == "merge":
+    if cause == "manual":
         return Version(tag, newest.manual + 1, 0)
     return Version(tag, newest.manual, newest.auto + 1)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,11 @@ def deploy_platform(demo: Demo) -> None:
         for account in (TOOLING, STAGING, PRODUCTION):
             _slipway(demo, admin(place, account), "platform", "bootstrap")
         developer = persona(place, "FullStackDeveloper")
-        _slipway(
-            demo, developer, "platform", "deploy", "--staging-account", STAGING, "--production-account", PRODUCTION
-        )
+        accounts = {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
+        _slipway(demo, developer, "platform", "deploy", *_parameters(accounts))
         for account in (STAGING, PRODUCTION):
             developer = persona(place, "FullStackDeveloper", account=account)
-            _slipway(demo, developer, "platform", "workload", "--tooling-account", TOOLING)
+            _slipway(demo, developer, "platform", "workload", *_parameters({"ToolingAccountId": TOOLING}))
     stacks = resources = 0
     for account in (TOOLING, STAGING, PRODUCTION):
         cloudformation = admin(place, account).client("cloudformation")
@@ -327,6 +327,10 @@ def _exists(s3: Any, bucket: str, key: str, size: int) -> bool:
         return bool(s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size)
     except ClientError:
         return False
+
+
+def _parameters(values: Mapping[str, str]) -> list[str]:
+    return [argument for name, value in values.items() for argument in ("--parameter", f"{name}={value}")]
 
 
 def _slipway(demo: Demo, person: Person, *arguments: str) -> None:

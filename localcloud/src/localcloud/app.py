@@ -7,10 +7,12 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from localcloud.core import ResourceType, Service
 from localcloud.core.base import Base, prepare_environment
 from localcloud.core.cloud import ACCOUNTS, REGION, Cloud
 from localcloud.core.server import Server
@@ -48,18 +50,22 @@ def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
     cloud.base = Base(cloud)
     services = [service(cloud) for service in load_services()]
     cloud.services = {service.name: service for service in services}
-    declared = [
-        resource if resource.service else replace(resource, service=service.name)
-        for service in services
-        for resource in service.resources
-    ]
-    cloud.base.stacks.add_resource_types([*declared, *ec2_types.RESOURCES])
     for service in services:
         targets = getattr(service, "event_target", None)
         if targets is not None:
             cloud.base.events.add_target(service.name, targets)
     cloud.base.load()
     return cloud, Server(cloud, services)
+
+
+def declared_types(services: Sequence[Service]) -> list[ResourceType]:
+    """The CloudFormation types that the services declare, and those that ministack's own services lack."""
+    declared = [
+        resource if resource.service else replace(resource, service=service.name)
+        for service in services
+        for resource in service.resources
+    ]
+    return [*declared, *ec2_types.RESOURCES]
 
 
 def serve(home: Path, port: int, region: str = REGION) -> int:
@@ -72,6 +78,7 @@ def serve(home: Path, port: int, region: str = REGION) -> int:
     import uvicorn
 
     cloud, server = create(home, port, region)
+    assert cloud.base is not None
     cloud.processes.end_orphans()
     config = uvicorn.Config(
         server, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="on",
@@ -97,6 +104,7 @@ def serve(home: Path, port: int, region: str = REGION) -> int:
     http.capture_signals = _no_signals  # type: ignore[method-assign]
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    cloud.task("stacks", cloud.base.load_stacks, declared_types(list(cloud.services.values())))
     cloud.task("recover", recover)
     cloud.task("save", server.keep_saving)
     try:

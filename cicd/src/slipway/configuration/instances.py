@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 
 from botocore.loaders import Loader
 
 from slipway.configuration.model import ProjectFile
 
 
-@lru_cache(maxsize=None)
+@cache
 def instance_types(shape: str) -> tuple[str, ...]:
     """The values of an enumeration of SageMaker's service model, such as `TrainingInstanceType`."""
     model = Loader().load_service_model("sagemaker", "service-2")

@@ -65,7 +65,9 @@ def loads(text: str, file: str = "project.yaml") -> ProjectFile:
         raise ConfigurationError([_not_yaml(error).text(file)]) from None
     if not findings and not isinstance(data, dict):
         findings = [
-            Finding(1, "(file)", "not a mapping of keys to values", _shown(data), "keys such as `project: …`", _REFERENCE)
+            Finding(
+                1, "(file)", "not a mapping of keys to values", _shown(data), "keys such as `project: …`", _REFERENCE
+            )
         ]
     project: ProjectFile | None = None
     if not findings:
@@ -94,9 +96,9 @@ def _parse(text: str, lines: dict[Key, int]) -> tuple[list[Finding], object]:
         if node is None:
             return [], None
         findings = list(_walk(node, (), lines))
-        return findings, loader.construct_document(node)  # type: ignore[no-untyped-call]
+        return findings, loader.construct_document(node)
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def _walk(node: yaml.Node, path: Key, lines: dict[Key, int]) -> Iterator[Finding]:
@@ -178,7 +180,11 @@ def _section(path: Key) -> type[BaseModel]:
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, BaseModel):
+    if (
+        isinstance(annotation, type)
+        and not isinstance(annotation, types.GenericAlias)
+        and issubclass(annotation, BaseModel)
+    ):
         return annotation
     for argument in typing.get_args(annotation):
         found = _model_in(argument)

@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 Problem = Literal["regression"]
 METRICS: dict[str, tuple[str, ...]] = {"regression": ("rmse", "mse", "mae", "r2")}
 
-# The length budget of the longest names made of it: the role {namespace}-{project}-execution (64) and the endpoint
-# {namespace}-{project} (63) leave 24 beside a namespace of up to 20 characters.
+# The length budget of the longest name made of it, the project's bucket {namespace}-{project}-{account}-{region}:
+# 10 + 1 + 24 + 1 + 12 + 1 + 14 = 63 of 63.
 ProjectName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,22}[a-z0-9]$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]

@@ -21,7 +21,7 @@ PROCESSING = "/opt/ml/processing"
 
 
 def definition(plan: Plan, boto_session: Any) -> str:
-    """The definition as JSON; the same plan always gives the same bytes. Takes seconds: it imports the SageMaker SDK."""
+    """The definition as JSON; the same plan gives the same bytes. Takes seconds: it imports the SageMaker SDK."""
     session = sdk_session.make(boto_session, plan.place.bucket)
     from sagemaker.mlops.workflow.pipeline import Pipeline
 
@@ -49,7 +49,7 @@ def _parameters(plan: Plan) -> dict[str, Any]:
     defaults = {
         "ModelVersion": None,
         "CommitId": None,
-        "Cause": "merge",
+        "Cause": "manual",
         "DataUri": plan.data_uri,
         "DataVersion": None,
     }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,10 +64,13 @@ def collect(repository: Path) -> Assets:
         if not found:
             raise SlipwayError(f"{repository / folder}: there is nothing: give the repository's root with --repository")
         files |= found
-    wheel = _wheel(repository / "cicd")
-    files[f"slipway-{__version__}-py3-none-any.whl"] = wheel
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "cicd"
+        shutil.copytree(repository / "cicd", project, ignore=shutil.ignore_patterns(*_SKIPPED, "*.egg-info"))
+        version = _stamp_version(project)
+        files[f"slipway-{version}-py3-none-any.whl"] = _wheel(project)
+        files["lambda.zip"] = archive(_lambda(project))
     files["seedcode.zip"] = archive(dict(_tree(repository / "seedcode", "", hidden=True)))
-    files["lambda.zip"] = archive(_lambda(repository / "cicd"))
     constraints = _constraints(repository / "requirements.lock")
     files["constraints.txt"] = constraints
     files["build-image.zip"] = archive(
@@ -98,6 +102,22 @@ def _tree(folder: Path, prefix: str, *, hidden: bool = False) -> Iterator[tuple[
             continue
         if hidden or not any(part.startswith(".") for part in parts):
             yield prefix + "/".join(parts), path.read_bytes()
+
+
+def _stamp_version(project: Path) -> str:
+    """Give the package a version of its own: `0.1.0` → `0.1.0.post<number made of its content>`.
+
+    A package repository never takes the same version twice, and rightly: whoever pins a version gets the same code. So
+    every change of this package is another version, without anybody having to think of it.
+    """
+    digest = hashlib.sha256()
+    for name, content in [("pyproject.toml", (project / "pyproject.toml").read_bytes()), *_tree(project / "src", "")]:
+        digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
+    version = f"{__version__.partition('.post')[0]}.post{int(digest.hexdigest()[:8], 16)}"
+    source = project / "src" / "slipway" / "__init__.py"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(re.sub(r'__version__ = "[^"]*"', f'__version__ = "{version}"', text), encoding="utf-8")
+    return version
 
 
 def _wheel(project: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Deploys the platform: bootstrap ▸ assets ▸ stacks ▸ artefacts. Everything is idempotent: a re-run skips what is there."""
+"""Deploys the platform's stacks. It is idempotent: what has not changed is neither uploaded nor deployed again."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slipway import settings
+import yaml
+
 from slipway.errors import SlipwayError
-from slipway.platform import assets, builds, stacks
+from slipway.platform import assets, stacks
 from slipway.progress import Progress
+
+# An account's administrator deploys these, in this order, before the platform has any role of its own.
+BOOTSTRAP = ("bootstrap", "guardrails", "deployer")
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A platform, or a workload account's part of it, to be deployed with `session`'s account and region."""
+    """Something to be deployed in the account and region of `session`."""
 
     session: Any
     namespace: str
@@ -23,85 +27,80 @@ class Deployment:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def platform(deployment: Deployment, progress: Progress, packed: assets.Assets | None = None) -> dict[str, str]:
-    """The tooling account: cfn/platform.yaml, then the base image, the wheel and the build image. Returns outputs."""
-    outputs = _deploy(deployment, "platform", progress, packed)
-    published = settings.platform(deployment.session.client("ssm"), deployment.namespace)
-    artifacts(deployment, published, progress)
+def bootstrap(deployment: Deployment, progress: Progress) -> dict[str, str]:
+    """The account's foundation, with the caller's own rights. Returns the outputs of all its stacks."""
+    outputs: dict[str, str] = {}
+    templates = {root: _template(deployment.repository, root) for root in BOOTSTRAP}
+    _refuse_unknown(deployment.parameters, templates)
+    for root, template in templates.items():
+        outputs |= _deploy(deployment, root, template, {}, None, progress)
     return outputs
 
 
-def workload(deployment: Deployment, progress: Progress, packed: assets.Assets | None = None) -> dict[str, str]:
-    """A staging or production account: cfn/workload.yaml. Returns its outputs."""
-    return _deploy(deployment, "workload", progress, packed)
+def release(
+    deployment: Deployment, root: str, progress: Progress, packed: assets.Assets | None = None
+) -> dict[str, str]:
+    """A root stack: `platform` in the tooling account, `workload` in a staging or production account.
 
-
-def artifacts(deployment: Deployment, published: settings.Parameters, progress: Progress) -> None:
-    """Run the artifacts build, unless it has already run for these assets."""
-    codebuild = deployment.session.client("codebuild")
-    project, prefix = published["builds/artifacts-project"], published["assets/prefix"]
-    if _built(codebuild, project, prefix):
-        progress.say(f"{project}: has run for {prefix} already")
-        return
-    builds.run(deployment.session, project, progress, {"SLIPWAY_ASSETS_PREFIX": prefix})
-
-
-def _deploy(deployment: Deployment, root: str, progress: Progress, packed: assets.Assets | None) -> dict[str, str]:
+    Packs and uploads the assets (pass `packed` to pack once for several accounts), then deploys with the account's
+    deployer role. Returns the stack's outputs.
+    """
     session, namespace = deployment.session, deployment.namespace
-    cloudformation = session.client("cloudformation")
-    account = session.client("sts").get_caller_identity()["Account"]
+    template = _template(deployment.repository, root)
+    _refuse_unknown(deployment.parameters, {root: template})
+    identity = session.client("sts").get_caller_identity()
+    partition, account = identity["Arn"].split(":")[1], identity["Account"]
     packed = packed or assets.collect(deployment.repository)
-    tags = {"slipway:namespace": namespace}
-    bootstrap = stacks.Stack(
-        name=f"{namespace}-bootstrap",
-        template=packed.files["cfn/bootstrap.yaml"].decode(),
-        parameters=_known(packed, "bootstrap", {"Namespace": namespace, **deployment.parameters}),
-        tags=tags,
-    )
-    stacks.deploy(cloudformation, bootstrap, progress)
     bucket = f"{namespace}-assets-{account}-{session.region_name}"
     uploaded = assets.upload(session.client("s3"), bucket, packed)
     progress.say(f"assets {packed.digest}: {f'{uploaded} files uploaded' if uploaded else 'unchanged'}")
-    dns = session.client("s3").meta.endpoint_url
-    given = {
-        "Namespace": namespace,
-        "AssetsBucket": bucket,
-        "AssetsPrefix": packed.prefix,
-        **deployment.parameters,
-    }
+    given = {"AssetsBucket": bucket, "AssetsPrefix": packed.prefix}
+    role = f"arn:{partition}:iam::{account}:role/{namespace}-platform-deployer"
+    return _deploy(deployment, root, template, given, role, progress)
+
+
+def _deploy(
+    deployment: Deployment,
+    root: str,
+    template: str,
+    given: Mapping[str, str],
+    role_arn: str | None,
+    progress: Progress,
+) -> dict[str, str]:
+    wanted = {"Namespace": deployment.namespace, **given, **deployment.parameters}
+    known = _parameters(template)
     stack = stacks.Stack(
-        name=f"{namespace}-{root}",
-        template_url=f"{dns.replace('://', f'://{bucket}.', 1)}/{packed.prefix}/cfn/{root}.yaml",
-        parameters=_known(packed, root, given),
-        tags=tags,
+        name=f"{deployment.namespace}-{root}",
+        template=template,
+        parameters={name: value for name, value in wanted.items() if name in known},
+        role_arn=role_arn,
+        tags={"Namespace": deployment.namespace, "Project": "platform"},
     )
-    return stacks.deploy(cloudformation, stack, progress)
+    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
 
 
-def _known(packed: assets.Assets, root: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that a template has. Raises SlipwayError for one that no root template has."""
-    import yaml
+def _template(repository: Path, root: str) -> str:
+    path = repository / "cfn" / f"{root}.yaml"
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SlipwayError(f"{path}: there is no such file: give the repository's root with --repository") from None
 
-    def names(template: str) -> set[str]:
-        class Loader(yaml.SafeLoader):
-            """Reads a template's short forms as nothing: only the names of parameters are wanted."""
 
-        Loader.add_multi_constructor("!", lambda *_: None)
-        return set(yaml.load(packed.files[f"cfn/{template}.yaml"], Loader).get("Parameters", {}))  # noqa: S506
+def _parameters(template: str) -> set[str]:
+    """The names of a template's parameters."""
 
-    known = names(root)
-    anywhere = {name for template in ("bootstrap", root) for name in names(template)}
-    if unknown := sorted(set(given) - anywhere):
+    class Loader(yaml.SafeLoader):
+        """Reads a template's short forms as nothing: only names are wanted."""
+
+    Loader.add_multi_constructor("!", lambda *_: None)
+    return set(yaml.load(template, Loader).get("Parameters", {}))  # noqa: S506 - it is a SafeLoader
+
+
+def _refuse_unknown(given: Mapping[str, str], templates: Mapping[str, str]) -> None:
+    known = set().union(*(_parameters(template) for template in templates.values()))
+    if unknown := sorted(set(given) - known):
+        files = ", ".join(f"cfn/{root}.yaml" for root in templates)
         raise SlipwayError(
-            f"cfn/{root}.yaml has no parameter {', '.join(unknown)}; allowed: {', '.join(sorted(anywhere))}"
+            f"unknown parameter of {files}: given {', '.join(unknown)}, allowed {', '.join(sorted(known))}"
         )
-    return {name: value for name, value in given.items() if name in known}
-
-
-def _built(codebuild: Any, project: str, prefix: str) -> bool:
-    ids = codebuild.list_builds_for_project(projectName=project, sortOrder="DESCENDING")["ids"][:20]
-    for build in codebuild.batch_get_builds(ids=ids)["builds"] if ids else []:
-        variables = {item["name"]: item["value"] for item in build["environment"].get("environmentVariables", [])}
-        if build["buildStatus"] == "SUCCEEDED" and variables.get("SLIPWAY_ASSETS_PREFIX") == prefix:
-            return True
-    return False

@@ -21,13 +21,18 @@ _FAILED = ("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED")
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack to be deployed: the template as text, or by its address."""
+    """A stack to be deployed, with the role that CloudFormation takes for it (none: the caller's)."""
 
     name: str
-    parameters: Mapping[str, str]
-    template: str | None = None
-    template_url: str | None = None
+    template: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    role_arn: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def role(self) -> dict[str, str]:
+        """The role as an argument of a request."""
+        return {"RoleARN": self.role_arn} if self.role_arn else {}
 
 
 def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any = time.sleep) -> dict[str, str]:
@@ -37,7 +42,7 @@ def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any 
         raise SlipwayError(f"stack {stack.name} is {status}: wait for it, then deploy again")
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         progress.say(f"{stack.name}: removing what a failed creation left")
-        cloudformation.delete_stack(StackName=stack.name)
+        cloudformation.delete_stack(StackName=stack.name, **stack.role)
         _wait(cloudformation, stack.name, progress, set(), sleep)
         status = None
     creating = status in {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
@@ -71,7 +76,6 @@ def _status(cloudformation: Any, name: str) -> str | None:
 
 def _change(cloudformation: Any, stack: Stack, kind: str, sleep: Any) -> bool:
     """Make a change set and execute it. Returns False if it would change nothing."""
-    source = {"TemplateBody": stack.template} if stack.template else {"TemplateURL": stack.template_url}
     change_set = cloudformation.create_change_set(
         StackName=stack.name,
         ChangeSetName=f"slipway-{uuid.uuid4().hex[:12]}",
@@ -79,7 +83,8 @@ def _change(cloudformation: Any, stack: Stack, kind: str, sleep: Any) -> bool:
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
         Capabilities=CAPABILITIES,
         Tags=[{"Key": key, "Value": value} for key, value in stack.tags.items()],
-        **source,
+        TemplateBody=stack.template,
+        **stack.role,
     )["Id"]
     while True:
         answer = cloudformation.describe_change_set(ChangeSetName=change_set, StackName=stack.name)

@@ -1,9 +1,9 @@
 """The release bundle: what the deploy pipeline needs of a model version, in one zip beside the model.
 
-    project.yaml       as it was when the model was made
-    release.json       project, version, model package, commit, cause, metrics, inference image
-    evaluation.json    the evaluation report
-    samples.json       rows of the test data with the truth and what the model answered when it was evaluated
+project.yaml       as it was when the model was made
+release.json       project, version, model package, commit, cause, metrics, inference image
+evaluation.json    the evaluation report
+samples.json       rows of the test data with the truth and what the model answered when it was evaluated
 """
 
 from __future__ import annotations

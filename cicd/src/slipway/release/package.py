@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from slipway import configuration, registry, settings
 from slipway.errors import SlipwayError
 
 ENVIRONMENTS: tuple[Literal["staging", "production"], ...] = ("staging", "production")
+# What the smoke test needs of the bundle goes on with the package.
+CARRIED = ("release.json", "samples.json")
 TEMPLATE = "service-catalog/project/endpoint.yaml"
 
 
@@ -34,7 +37,9 @@ class Bundle:
         try:
             content = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise SlipwayError(f"{self.folder / name}: not a release bundle of `slipway model build`: {error}") from None
+            raise SlipwayError(
+                f"{self.folder / name}: not a release bundle of `slipway model build`: {error}"
+            ) from None
         return dict(content)
 
 
@@ -49,43 +54,55 @@ def package(session: Any, namespace: str, bundle: Bundle, output: Path) -> list[
     model = registry.describe(session.client("sagemaker"), arn)
     if model.approval != "Approved":
         raise SlipwayError(
-            f"{release['version']} may not be released: its approval is {model.approval!r}, allowed 'Approved' ({arn}). "
-            "Approve it in the model registry to release it"
+            f"{release['version']} may not be released: its approval is {model.approval!r}, allowed 'Approved'. "
+            f"Approve it in the model registry to release it: {arn}"
         )
     assets = settings.platform(session.client("ssm"), namespace)
-    body = session.client("s3").get_object(
-        Bucket=assets["assets/bucket"], Key=f"{assets['assets/prefix']}/{TEMPLATE}"
-    )["Body"]
+    body = session.client("s3").get_object(Bucket=assets["assets/bucket"], Key=f"{assets['assets/prefix']}/{TEMPLATE}")[
+        "Body"
+    ]
     output.mkdir(parents=True, exist_ok=True)
     (output / "endpoint.yaml").write_bytes(body.read())
     project = configuration.load(bundle.folder / "project.yaml")
+    cost_center = settings.project(session.client("ssm"), namespace, project.project)["cost-center"]
     for environment in ENVIRONMENTS:
-        text = json.dumps(template_configuration(namespace, project, release, environment), indent=2)
-        (output / f"{environment}.json").write_text(text + "\n", encoding="utf-8")
-    return ["endpoint.yaml", *(f"{environment}.json" for environment in ENVIRONMENTS)]
+        content = template_configuration(namespace, project, release, cost_center, environment)
+        (output / f"{environment}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for name in CARRIED:
+        shutil.copyfile(bundle.folder / name, output / name)
+    return ["endpoint.yaml", *(f"{environment}.json" for environment in ENVIRONMENTS), *CARRIED]
 
 
 def template_configuration(
     namespace: str,
     project: configuration.ProjectFile,
     release: dict[str, Any],
+    cost_center: str,
     environment: Literal["staging", "production"],
 ) -> dict[str, dict[str, str]]:
     """A CloudFormation template configuration file (AWS documentation, "AWS CloudFormation artifacts")."""
     instance_type, count = project.serving.of(environment)
+    platform = f"/{namespace}/platform"
     return {
         "Parameters": {
             "Namespace": namespace,
-            "Project": project.project,
+            "ProjectName": project.project,
             "ModelPackageArn": release["model_package_arn"],
             "ModelVersion": release["version"],
             "InstanceType": instance_type,
-            "InitialInstanceCount": str(count),
+            "InstanceCount": str(count),
+            "CostCenter": cost_center,
+            # Names of SSM parameters of the account that is deployed to.
+            "VpcSubnetIds": f"{platform}/network/private-subnet-ids",
+            "ComputeSecurityGroupId": f"{platform}/network/compute-security-group-id",
+            "EndpointRoleArn": f"{platform}/release/endpoint-role-arn",
+            "KeyArn": f"{platform}/release/key-arn",
         },
         "Tags": {
-            "slipway:namespace": namespace,
-            "slipway:project": project.project,
-            "slipway:version": release["version"],
-            "slipway:commit": release["commit_id"],
+            "Namespace": namespace,
+            "Project": project.project,
+            "CostCenter": cost_center,
+            "ModelVersion": release["version"],
+            "CommitId": release["commit_id"],
         },
     }

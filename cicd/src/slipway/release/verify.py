@@ -84,7 +84,9 @@ def _predictions(answer: bytes, content_type: str, count: int) -> list[float]:
     try:
         predictions = [float(value) for value in json.loads(answer)["predictions"]]
     except (ValueError, KeyError, TypeError):
-        raise SlipwayError(f'the endpoint answered {content_type} with {answer[:200]!r}, not {{"predictions": […]}}') from None
+        raise SlipwayError(
+            f'the endpoint answered {content_type} with {answer[:200]!r}, not {{"predictions": […]}}'
+        ) from None
     if len(predictions) != count or not all(math.isfinite(value) for value in predictions):
         raise SlipwayError(f"the endpoint answered {count} rows of {content_type} with {predictions[:20]}")
     return predictions

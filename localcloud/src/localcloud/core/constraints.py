@@ -3,9 +3,9 @@
     1 validation error detected: Value 'my_job' at 'trainingJobName' failed to satisfy constraint: Member must satisfy
     regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}
 
-botocore's own validator knows types, required members and lower bounds; enums, patterns and upper bounds it leaves to the
-server, which here is us. The form is that of the JSON services: member names begin in lower case, list items are numbered
-from 1 (`tags.1.member.key`), and the constraints of a list's or a map's plain items are reported at the container.
+botocore's own validator knows types, required members and lower bounds; enums, patterns and upper bounds it leaves to
+the server, which here is us. The form is that of the JSON services: member names begin in lower case, list items are
+numbered from 1 (`tags.1.member.key`), and what a list's or a map's plain items break is reported at the container.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-import regex
+import regex  # type: ignore[import-untyped]  # re has no \p{L}, which half of the models' patterns use
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 _TEXT = ("string", "character")
@@ -91,7 +91,7 @@ def _scalar(shape: Shape, value: Any) -> list[str]:
         if enum:
             return [] if value in enum else [_enum(enum)]
         broken = _size(shape, len(value))
-        pattern = shape.metadata.get("pattern")
+        pattern = str(shape.metadata.get("pattern") or "")
         compiled = _compiled(pattern) if pattern else None
         if compiled is not None and compiled.fullmatch(value) is None:
             broken.append(_pattern(pattern))
@@ -128,7 +128,7 @@ def _described(shape: Shape) -> list[str]:
     if (low := shape.metadata.get("min")) is not None:
         words.append(f"Member must have {noun} greater than or equal to {low}")
     if pattern := shape.metadata.get("pattern"):
-        words.append(_pattern(pattern))
+        words.append(_pattern(str(pattern)))
     return words
 
 

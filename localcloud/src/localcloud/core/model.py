@@ -96,19 +96,19 @@ class Wire:
         if shape is None:
             return {}
         members = _without_nulls(members)
+        # AWS's own words first; botocore's validator then finds what is left: values of the wrong type.
+        problems = constraints.check(shape, members)
+        if problems:
+            raise Fault(self.validation_error, constraints.summary(problems))
         report = ParamValidator().validate(members, shape)
         if report.has_errors():
             raise Fault(self.validation_error, report.generate_report())
-        problems = constraints.check(shape, members)
-        if problems:
-            noun = "error" if len(problems) == 1 else "errors"
-            raise Fault(self.validation_error, f"{len(problems)} validation {noun} detected: " + "; ".join(problems))
         return members
 
     @property
     def validation_error(self) -> str:
         """What the service calls a request that does not fit its model."""
-        for code in ("ValidationException", "InvalidInputException", "InvalidParametersException"):
+        for code in ("ValidationException", "InvalidInputException", "InvalidParametersException", "ValidationError"):
             if code in self.model.shape_names:
                 return code
         return "ValidationException"
@@ -158,7 +158,7 @@ class Wire:
 
 
 def _response(response: Mapping[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    body = response["body"]
+    body = response["body"] or b""
     return (
         int(response["status_code"]),
         {str(k): str(v) for k, v in response["headers"].items()},

@@ -47,6 +47,7 @@ class Server:
         self._handlers: dict[str, dict[str, Callable[[Call], Mapping[str, Any] | None]]] = {}
         self._routes: list[Route] = []
         self._changed = threading.Event()
+        self._settled: frozenset[tuple[str, str]] = frozenset()
         for service in services:
             wire = Wire(service.name)
             self._wires.setdefault(wire.signing_name, []).append((wire, service))
@@ -169,6 +170,8 @@ class Server:
             await _answer(send, *_unknown_key(signing_name, headers))
             return
         account, principal = identity or ("", "anonymous")
+        if _module(signing_name) == "cloudformation" and not base.stacks.ready.is_set():
+            await asyncio.get_running_loop().run_in_executor(self._executor, base.stacks.ready.wait)
         started: list[Any] = []
         changes = signing_name and not _reads(scope["method"], headers, query, body)
         module = _module(signing_name)
@@ -177,6 +180,12 @@ class Server:
             """The answer leaves when what it acknowledges is on disk."""
             if message["type"] == "http.response.start":
                 started.append(message["status"])
+                if module == "cloudformation" and not changes:
+                    # A stack ends long after the call that began it: who is told so may rely on it.
+                    settled = base.stacks.settled()
+                    if settled != self._settled:
+                        await asyncio.get_running_loop().run_in_executor(self._executor, base.state.save)
+                        self._settled = settled
                 if changes and message["status"] < 400 and module not in _SAVED_LATER:
                     only = None if module == "cloudformation" else module
                     if module != "s3" or scope["path"].count("/") < 2 or "?" in query or query:

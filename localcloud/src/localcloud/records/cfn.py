@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from localcloud.core import short_id
 from localcloud.core.cfn import Created, Properties, ResourceContext, ResourceType
 from localcloud.core.cfn import _members as fit
 from localcloud.core.model import load
@@ -31,10 +33,14 @@ class RecordResource:
         kind: the kind.
         ref: what Ref returns: members of the Describe answer, joined by "|" (the schema's primaryIdentifier).
         attributes: what Fn::GetAtt returns; each is a property or a member of the Describe answer.
-        replace: createOnlyProperties; `A/B` is a part of a property.
+        replace: createOnlyProperties; `A/B` is a part of a property. Where the kind has no Update operation, all but
+            the tags are.
         name: (property, longest) that CloudFormation fills in where the template names none.
         rename: property → member of the requests, where they differ.
         unpack: a property whose members are members of the request (`PipelineDefinition`).
+        ask: identifying member → the member that Describe and Delete call it, where they differ.
+        ready: waits, by the record's name, until a created or updated resource can be used; raises when it cannot.
+        beside: properties that `after` takes care of, and Create and Update do not.
         after: called with context, Describe answer and properties after a create and an update.
     """
 
@@ -45,6 +51,9 @@ class RecordResource:
     name: tuple[str, int] | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
     unpack: str = ""
+    ask: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[ResourceContext, str], None] | None = None
+    beside: tuple[str, ...] = ()
     after: Extra | None = None
 
 
@@ -77,6 +86,29 @@ class _Maker:
         given = dict(properties)
         if self.declared.name and not given.get(self.declared.name[0]):
             given[self.declared.name[0]] = context.name(self.declared.name[1])
+        return self._create(context, given)
+
+    def replace(self, context: ResourceContext, old: Properties, new: Properties) -> Created:
+        """A new one beside the old, which CloudFormation deletes afterwards. It needs a name of its own."""
+        given = dict(new)
+        if self.declared.name and not given.get(self.declared.name[0]):
+            member, longest = self.declared.name
+            suffix = f"-{short_id(8)}"
+            given[member] = context.name(longest - len(suffix)) + suffix
+        named = [name for name in self._names() if name in new]
+        if named and all(old.get(name) == new[name] for name in named):
+            raise ValueError(
+                "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename "
+                f"{new[named[-1]]} and update the stack again."
+            )
+        return self._create(context, given)
+
+    def _names(self) -> list[str]:
+        """The properties by which a template names the resource itself."""
+        back = {member: name for name, member in self.declared.rename.items()}
+        return [back.get(member, member) for member in self.derived.identity if member not in self.kind.made]
+
+    def _create(self, context: ResourceContext, given: Properties) -> Created:
         request = self._request("Create", given)
         answer = self._call(context, "Create", request)
         answer.pop("ResponseMetadata", None)
@@ -85,16 +117,21 @@ class _Maker:
         identity = {
             name: value if value is not None else self._from_arn(arn).get(name) for name, value in identity.items()
         }
+        self._wait(context, identity)
         return self._made(context, given, {**request, **answer}, identity)
 
     def update(self, context: ResourceContext, physical_id: str, old: Properties, new: Properties) -> Created:
         """Change in place, or make a new one where a property changed that cannot be changed."""
         if any(_part(old, path) != _part(new, path) for path in self.declared.replace):
-            return self.create(context, new)
+            return self.replace(context, old, new)
+        apart = ("Tags", *self.declared.beside)
+        changed = {name: value for name, value in new.items() if old.get(name) != value and name not in apart}
+        gone = set(old) - set(new) - set(apart)
+        if (changed or gone) and not self.derived.name_of("Update"):
+            return self.replace(context, old, new)
         identity = self._identity(physical_id, new)
-        changed = {name: value for name, value in new.items() if old.get(name) != value and name != "Tags"}
-        if changed and self.derived.name_of("Update"):
-            shape = self.derived.operation("Update").input_shape  # type: ignore[union-attr]
+        if changed:
+            shape = self.derived.request("Update")
             full = self._request("Update", new)
             part = self._request("Update", changed)
             needed = {name: full[name] for name in shape.required_members if name in full}
@@ -102,6 +139,7 @@ class _Maker:
             named = {name: value for name, value in identity.items() if name in shape.members}
             if part:
                 self._call(context, "Update", {**needed, **part, **arn, **named})
+                self._wait(context, identity)
         made = self._made(context, new, {}, identity)
         self._change_tags(context, made, old.get("Tags") or [], new.get("Tags") or [])
         return Created(physical_id, made.attributes)
@@ -109,9 +147,10 @@ class _Maker:
     def delete(self, context: ResourceContext, physical_id: str, properties: Properties) -> None:
         """Delete and wait until it is gone; one that is gone already is no error."""
         identity = self._identity(physical_id, properties)
-        shape = self.derived.operation("Delete").input_shape  # type: ignore[union-attr]
+        shape = self.derived.request("Delete")
         arn = {name: physical_id for name in shape.members if name in self.derived.arn_members}
-        request = {name: value for name, value in {**identity, **arn}.items() if name in shape.members}
+        asked = {self.declared.ask.get(name, name): value for name, value in identity.items()}
+        request = {name: value for name, value in {**asked, **arn}.items() if name in shape.members}
         if self._describe(context, identity) is None:
             return
         self._call(context, "Delete", request)
@@ -130,7 +169,11 @@ class _Maker:
             self.declared.after(context, found, properties)
         ref = "|".join(str(found.get(name, "")) for name in self.declared.ref)
         wanted = dict.fromkeys((*self.declared.attributes, *self.declared.ref))
-        return Created(ref, {name: found[name] for name in wanted if found.get(name) is not None})
+        return Created(ref, {name: _attribute(found[name]) for name in wanted if found.get(name) is not None})
+
+    def _wait(self, context: ResourceContext, identity: Mapping[str, Any]) -> None:
+        if self.declared.ready:
+            self.declared.ready(context, str(identity[self.derived.identity[-1]]))
 
     def _settled(self, context: ResourceContext, identity: Mapping[str, Any]) -> dict[str, Any]:
         """The Describe answer once nothing is in progress; a failure is the resource's failure."""
@@ -146,10 +189,9 @@ class _Maker:
             time.sleep(_POLL_SECONDS)
 
     def _describe(self, context: ResourceContext, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-        shape = self.derived.operation("Describe").input_shape  # type: ignore[union-attr]
-        request = {name: value for name, value in identity.items() if value is not None and name in shape.members}
-        if "ModelPackageArn" in identity:  # the one Describe that calls an ARN a name
-            request = {"ModelPackageName": identity["ModelPackageArn"]}
+        shape = self.derived.request("Describe")
+        asked = {self.declared.ask.get(name, name): value for name, value in identity.items()}
+        request = {name: value for name, value in asked.items() if value is not None and name in shape.members}
         try:
             answer = self._call(context, "Describe", request)
         except ClientError as error:
@@ -162,7 +204,7 @@ class _Maker:
         return wrapped
 
     def _request(self, verb: str, properties: Properties) -> dict[str, Any]:
-        shape = self.derived.operation(verb).input_shape  # type: ignore[union-attr]
+        shape = self.derived.request(verb)
         given = {self.declared.rename.get(name, name): value for name, value in properties.items()}
         packed = given.pop(self.declared.unpack, None) if self.declared.unpack else None
         if isinstance(packed, Mapping):
@@ -211,6 +253,11 @@ class _Maker:
         client = context.client(self.service)
         answer: dict[str, Any] = getattr(client, xform_name(self.derived.name_of(verb)))(**request)
         return answer
+
+
+def _attribute(value: Any) -> Any:
+    """An attribute as templates see it: times are text."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
 def _part(properties: Mapping[str, Any], path: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -45,7 +46,7 @@ class Records:
         """All records of an account and region, oldest first."""
         return self.table.list(account, region)
 
-    def all(self) -> list[tuple[str, str, Record]]:
+    def all(self) -> builtins.list[tuple[str, str, Record]]:
         """(account, region, record) of every record, oldest first."""
         return [(account, region, record) for account, region, _, record in self.table.all()]
 
@@ -295,7 +296,10 @@ class Records:
     def _told(self, account: str, region: str, record: Mapping[str, Any]) -> dict[str, str]:
         """What error messages may name."""
         arn = record.get(self.derived.arn_member) or self.arn(account, region, record)
-        name = record.get(self.derived.name_member) or self.key(record) or arn
+        known = (
+            self.derived.name_member if self.derived.name_member in self.derived.identity else self.derived.identity[-1]
+        )
+        name = record.get(known) or record.get(self.derived.name_member) or arn
         return {"words": self.kind.label, "kind": self.kind.name, "name": str(name), "arn": str(arn)}
 
     def _answer(self, verb: str, record: Record) -> dict[str, Any]:
@@ -306,6 +310,8 @@ class Records:
         if self.kind.name in shape.members:  # UpdateWorkteam answers with the record
             return {self.kind.name: project(renamed(record, self.kind.shown), shape.members[self.kind.name])}
         answer: dict[str, Any] = project(record, shape)
+        if "Success" in shape.members:  # DeleteWorkteam says so
+            answer["Success"] = True
         return answer
 
     def _run(self, point: str, call: Call, record: Record) -> None:
@@ -328,6 +334,4 @@ class _Blank(dict[str, Any]):
 
 def user_context(call: Call) -> dict[str, Any]:
     """AWS's UserContext of a caller."""
-    role_id = call.access_key if not call.principal.endswith(":root") else call.account
-    identity: dict[str, Any] = {"Arn": call.principal, "PrincipalId": role_id}
-    return {"IamIdentity": identity}
+    return {"IamIdentity": {"Arn": call.principal}}

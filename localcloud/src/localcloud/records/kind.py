@@ -119,13 +119,21 @@ class Derived:
         shape = getattr(operation, f"{side}_shape") if operation else None
         return shape.members if shape is not None else {}
 
+    def request(self, verb: str) -> StructureShape:
+        """The shape of an operation's request."""
+        operation = self.operation(verb)
+        if operation is None or operation.input_shape is None:
+            raise TypeError(f"{self.kind.name} has no {verb} operation with a request")
+        return operation.input_shape
+
     @cached_property
     def described(self) -> StructureShape | None:
         """The shape that a record is shown in: Describe's answer, or the structure it wraps (`Workteam`)."""
         operation = self.operation("Describe")
         shape = operation.output_shape if operation else None
         if shape is not None and self.kind.name in shape.members:
-            return shape.members[self.kind.name]
+            inner: StructureShape = shape.members[self.kind.name]  # type: ignore[assignment]
+            return inner
         return shape
 
     @cached_property

@@ -13,7 +13,7 @@ from localcloud.records.shaping import look, project, renamed
 from localcloud.records.types import Record
 
 _CONTROL = ("NextToken", "MaxResults", "SortBy", "SortOrder", "CrossAccountFilterOption")
-# Pages of SageMaker's lists have ten entries where the request does not say; some operations document another number.
+# The lists' pages have ten entries where the request does not say; some operations document another number.
 _PAGE = 10
 
 

@@ -62,7 +62,9 @@ class RecordService(Service):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.model = load(self.name)
-        declared = {kind.name: kind for part in (self, *self.plug_ins) for kind in part.kinds}
+        declared = {
+            kind.name: kind for kinds in (self.kinds, *(part.kinds for part in self.plug_ins)) for kind in kinds
+        }
         self.parts = [plug_in(self) for plug_in in self.plug_ins]
         self._hooks: dict[tuple[str, str], list[Hook]] = {}
         self._operations: dict[str, Handler] = {}

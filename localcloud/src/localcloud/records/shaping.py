@@ -20,6 +20,12 @@ def project(value: Any, shape: Shape) -> Any:
     return {} if shaped is _MISSING else shaped
 
 
+def _nested(value: Any, shape: Shape) -> Any:
+    """As `_project`; an empty structure is left out where the answer's shape, unlike the request's, wants members."""
+    shaped = _project(value, shape)
+    return _MISSING if shaped == {} and isinstance(shape, StructureShape) and shape.required_members else shaped
+
+
 def _project(value: Any, shape: Shape) -> Any:
     if isinstance(shape, StructureShape):
         if not isinstance(value, Mapping):
@@ -29,17 +35,17 @@ def _project(value: Any, shape: Shape) -> Any:
         shaped = {}
         for name, member in shape.members.items():
             item = value.get(name)
-            if item is not None and (fitted := _project(item, member)) is not _MISSING:
+            if item is not None and (fitted := _nested(item, member)) is not _MISSING:
                 shaped[name] = fitted
         return shaped
     if isinstance(shape, ListShape):
         if not isinstance(value, list | tuple):
             return _MISSING
-        return [fitted for item in value if (fitted := _project(item, shape.member)) is not _MISSING]
+        return [fitted for item in value if (fitted := _nested(item, shape.member)) is not _MISSING]
     if isinstance(shape, MapShape):
         if not isinstance(value, Mapping):
             return _MISSING
-        return {key: fitted for key, item in value.items() if (fitted := _project(item, shape.value)) is not _MISSING}
+        return {key: fitted for key, item in value.items() if (fitted := _nested(item, shape.value)) is not _MISSING}
     return _MISSING if isinstance(value, Mapping | list | tuple) else value
 
 
@@ -57,7 +63,7 @@ def renamed(record: Record, names: Mapping[str, str]) -> Record:
 def merged(record: Record, changes: Mapping[str, Any], deep: tuple[str, ...] = ()) -> Record:
     """The record after an update: what is given replaces, `…ToRemove` removes keys, `deep` members are merged into.
 
-    A map with a `…ToRemove` counterpart in the request's model is merged by key, as AWS does; so the caller passes both.
+    AWS merges a map by key where the request's model has a `…ToRemove` for it; the caller passes it as `deep`.
     """
     result = copy.deepcopy(record)
     removals = {name.removesuffix("ToRemove"): keys for name, keys in changes.items() if name.endswith("ToRemove")}

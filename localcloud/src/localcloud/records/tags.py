@@ -38,7 +38,7 @@ class Tags:
             if len(tags) > _MOST:
                 raise Fault(
                     "ResourceLimitExceeded",
-                    f"The resource {call.input['ResourceArn']} would have {len(tags)} tags; at most {_MOST} are allowed.",
+                    f"{call.input['ResourceArn']} would have {len(tags)} tags; at most {_MOST} are allowed.",
                 )
             return {**found, "Tags": _listed(tags)}
 

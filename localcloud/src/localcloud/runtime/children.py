@@ -18,8 +18,9 @@ _GRACE_SECONDS = 5.0
 class Child:
     """A long-lived child."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], own_group: bool = True) -> None:
         self._popen = popen
+        self._own_group = own_group
 
     @property
     def pid(self) -> int:
@@ -36,19 +37,29 @@ class Child:
 
     def stop(self) -> None:
         """SIGTERM to the group, SIGKILL after a while."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_GRACE_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._popen.wait()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._own_group:
+                os.killpg(self.pid, number)
+            else:
+                self._popen.send_signal(number)
 
 
 class Children:
     """Starts children in process groups of their own. Exit codes as `localcloud.core`'s: 124 timeout, 143 killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_groups: bool = True) -> None:
+        """
+        Args:
+            own_groups: False leaves children in this process's group, so that whoever kills the group ends them too.
+        """
+        self._own_groups = own_groups
         self._running: dict[str, Child] = {}
         self._killed: set[str] = set()
         self._lock = threading.Lock()
@@ -66,9 +77,9 @@ class Children:
         """Run to the end, handing over each line of output."""
         popen = subprocess.Popen(
             list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=subprocess.STDOUT, start_new_session=self._own_groups,
         )  # fmt: skip
-        child = Child(popen)
+        child = Child(popen, self._own_groups)
         expired = threading.Event()
 
         def expire() -> None:
@@ -103,9 +114,9 @@ class Children:
         with log_path.open("ab") as log:
             popen = subprocess.Popen(
                 list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=self._own_groups,
             )  # fmt: skip
-        child = Child(popen)
+        child = Child(popen, self._own_groups)
         with self._lock:
             self._running[key] = child
         return child

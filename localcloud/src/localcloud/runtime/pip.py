@@ -13,7 +13,7 @@ from localcloud.runtime.types import RuntimeFault
 _DROPPED = {
     "--no-cache-dir", "--no-cache", "--disable-pip-version-check", "--no-input", "-q", "--quiet", "-qq", "-v",
     "--verbose", "--prefer-binary", "--no-warn-script-location", "--no-warn-conflicts", "--no-compile", "--isolated",
-    "--break-system-packages", "--no-color", "--no-python-version-warning", "--system", "--no-cache",
+    "--break-system-packages", "--no-color", "--no-python-version-warning", "--system",
 }  # fmt: skip
 _DROPPED_WITH_VALUE = {"--root-user-action", "--progress-bar", "--retries", "--cache-dir", "--log", "--python", "-p"}
 _PLAIN = {
@@ -138,35 +138,34 @@ def _translated(given: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+_CONNECTION = (*_CERTIFICATES, "UV_CACHE_DIR", "UV_HTTP_TIMEOUT", "UV_OFFLINE", "UV_LINK_MODE", "PATH", "HOME")
+
+
 def machine() -> dict[str, str]:
-    """How this machine reaches packages: its pip and uv settings as uv's variables, certificates and proxies."""
+    """How this machine reaches packages: its pip and uv settings as uv's variables, certificates, proxies, cache."""
     files = [Path(place).expanduser() for place in _PLACES]
     if os.environ.get("PIP_CONFIG_FILE"):
         files.append(Path(os.environ["PIP_CONFIG_FILE"]))
-    return {**connection(), **settings(dict(os.environ), files)}
+    found = {name: os.environ[name] for name in _CONNECTION if os.environ.get(name)}
+    found |= settings(dict(os.environ), [file for file in files if file.is_file()])
+    found.setdefault("PATH", os.defpath)
+    found.setdefault("HOME", str(Path.home()))
+    caches = os.environ.get("XDG_CACHE_HOME") or f"{found['HOME']}/.cache"
+    found.setdefault("UV_CACHE_DIR", f"{caches}/uv")
+    return {name: value for name, value in found.items() if name not in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT")}
 
 
-def connection() -> dict[str, str]:
-    """Certificates and proxies of this machine: needed whatever the index is."""
-    found = {name: os.environ[name] for name in _CERTIFICATES if os.environ.get(name)}
-    if "PIP_CERT" in found:
-        found.setdefault("SSL_CERT_FILE", found["PIP_CERT"])
-    for name in ("UV_CACHE_DIR", "XDG_CACHE_HOME", "UV_HTTP_TIMEOUT", "UV_OFFLINE"):
-        if os.environ.get(name):
-            found[name] = os.environ[name]
-    if os.environ.get("PIP_DEFAULT_TIMEOUT"):
-        found.setdefault("UV_HTTP_TIMEOUT", os.environ["PIP_DEFAULT_TIMEOUT"])
-    found.setdefault("HOME", os.environ.get("HOME", "/root"))
-    return found
+def environment(
+    variables: Mapping[str, str], config_files: Iterable[Path], machine: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables uv runs with: the image's own index settings, or the machine's where the image names none.
 
-
-def environment(variables: Mapping[str, str], config_files: Iterable[Path] = ()) -> dict[str, str]:
-    """The variables uv runs with: the image's own index settings, or the machine's where the image has none."""
+    Args:
+        variables: what the RUN sees: ENV, ARG and secrets.
+        config_files: pip.conf files in the image or mounted into the build.
+        machine: what `machine` found. Certificates, proxies and the cache are used in either case.
+    """
     own = settings(variables, config_files)
     names_index = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_NO_INDEX", "UV_FIND_LINKS"} & set(own)
-    found = {**(connection() if names_index else machine()), **own}
-    found["PATH"] = os.environ.get("PATH", "/usr/bin:/bin")
-    found["UV_NO_CONFIG"] = "1"
-    found.pop("UV_PYTHON", None)
-    found.pop("UV_PROJECT_ENVIRONMENT", None)
-    return found
+    kept = {name: value for name, value in machine.items() if not names_index or name in _CONNECTION}
+    return {**kept, **own, "UV_NO_CONFIG": "1", "UV_CACHE_DIR": machine["UV_CACHE_DIR"]}

@@ -37,7 +37,7 @@ def digest(root: Path, *, environment: bool = False, trust_records: bool = False
             continue
         state = entry.lstat()
         if stat.S_ISLNK(state.st_mode):
-            line = f"l {relative}\0{os.readlink(entry)}\n"
+            line = f"l {relative}\0{entry.readlink()}\n"
         elif stat.S_ISDIR(state.st_mode):
             line = f"d {relative}\n"
         else:
@@ -51,10 +51,11 @@ def digest(root: Path, *, environment: bool = False, trust_records: bool = False
 
 
 def python_of(environment: Path) -> str:
-    """Which Python a virtual environment is for, e.g. "CPython 3.11.7": a part of it, though its files are elsewhere."""
+    """Which Python a virtual environment is for, e.g. "CPython 3.11.7": part of it, though its files are elsewhere."""
     lines = (environment / "pyvenv.cfg").read_text().splitlines()
     fields = dict(line.partition(" = ")[::2] for line in lines)
-    return f"{fields.get('implementation', 'CPython')} {fields.get('version_info') or fields.get('version', '')}".strip()
+    version = fields.get("version_info") or fields.get("version", "")
+    return f"{fields.get('implementation', 'CPython')} {version}".strip()
 
 
 def file_digest(path: Path) -> str:
@@ -110,7 +111,7 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
         if entry.is_dir(follow_symlinks=False):
             _copy(Path(entry.path), to, link=link)
         elif entry.is_symlink():
-            to.symlink_to(os.readlink(entry.path))
+            to.symlink_to(Path(entry.path).readlink())
         elif link:
             try:
                 os.link(entry.path, to)

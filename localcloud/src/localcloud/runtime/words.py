@@ -42,17 +42,17 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     Raises:
         NotPlain: an open quote or a modifier of ${…} that Dockerfiles do not have.
     """
-    return "".join(word.text for word in _Lexer(text, variables, shell=False, split=False).tokens() if _is(word))
+    return "".join(word.text for word in _Lexer(text, variables, posix=False, split=False).tokens() if _is(word))
 
 
 def split(text: str, variables: Mapping[str, str]) -> list[str]:
     """The blank-separated values of a Dockerfile instruction, each as `expand` gives it."""
-    return [word.text for word in _Lexer(text, variables, shell=False, split=True).tokens() if _is(word)]
+    return [word.text for word in _Lexer(text, variables, posix=False, split=True).tokens() if _is(word)]
 
 
 def shell(text: str, variables: Mapping[str, str], substitute: Substitute | None = None) -> list[Word | Operator]:
     """The words and operators of a shell line. Unquoted variables are split at blanks, as a shell does it."""
-    return _Lexer(text, variables, shell=True, split=True, substitute=substitute).tokens()
+    return _Lexer(text, variables, posix=True, split=True, substitute=substitute).tokens()
 
 
 def _is(token: Word | Operator) -> bool:
@@ -61,12 +61,12 @@ def _is(token: Word | Operator) -> bool:
 
 class _Lexer:
     def __init__(
-        self, text: str, variables: Mapping[str, str], *, shell: bool, split: bool, substitute: Substitute | None = None
+        self, text: str, variables: Mapping[str, str], *, posix: bool, split: bool, substitute: Substitute | None = None
     ) -> None:
         self.text = text
         self.at = 0
         self.variables = variables
-        self.shell = shell
+        self.posix = posix
         self.split = split
         self.substitute = substitute
         self.out: list[Word | Operator] = []
@@ -81,14 +81,14 @@ class _Lexer:
 
     def _step(self) -> None:
         char = self.text[self.at]
-        if self.shell and (operator := next((o for o in _OPERATORS if self.text.startswith(o, self.at)), None)):
+        if self.posix and (operator := next((o for o in _OPERATORS if self.text.startswith(o, self.at)), None)):
             self._end_word()
             self.out.append(Operator(operator))
             self.at += len(operator)
         elif self.split and char.isspace():
             self._end_word()
             self.at += 1
-        elif self.shell and char == "#" and self.word is None:
+        elif self.posix and char == "#" and self.word is None:
             end = self.text.find("\n", self.at)
             self.at = len(self.text) if end < 0 else end
         elif char == "\\":
@@ -103,7 +103,7 @@ class _Lexer:
             self._double()
         elif char == "$":
             self._variable(quoted=False)
-        elif self.shell and char == "`":
+        elif self.posix and char == "`":
             raise NotPlain("`…` (command substitution)")
         else:
             if char in "*?[":
@@ -113,7 +113,7 @@ class _Lexer:
 
     def _escape(self) -> None:
         following = self.text[self.at + 1 : self.at + 2]
-        if self.shell and following == "\n":
+        if self.posix and following == "\n":
             self.at += 2
             return
         self._add(following or "\\")
@@ -135,7 +135,7 @@ class _Lexer:
                 self.at += 2
             elif char == "$":
                 self._variable(quoted=True)
-            elif self.shell and char == "`":
+            elif self.posix and char == "`":
                 raise NotPlain("`…` (command substitution)")
             else:
                 self._add(char)
@@ -151,15 +151,15 @@ class _Lexer:
                 end += 1
             value = self.variables.get(self.text[self.at + 1 : end], "")
             self.at = end
-        elif self.shell and following == "(":
+        elif self.posix and following == "(":
             value = self._substitution()
-        elif self.shell and following and following in "0123456789@*#?$!-":
+        elif self.posix and following and following in "0123456789@*#?$!-":
             raise NotPlain(f"${following}")
         else:
             self._add("$")
             self.at += 1
             return
-        if quoted or not self.shell:
+        if quoted or not self.posix:
             self._add(value)
             return
         parts = value.split()

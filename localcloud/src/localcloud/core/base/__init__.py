@@ -1,34 +1,38 @@
 """The one package that touches ministack's internals: everything that the local cloud adds to it from outside.
 
-ministack has no plug-in API, so its dictionaries are filled and a few of its functions wrapped. `internals.EXPECTED` names
-each of them; `check_internals` fails by name when one has moved, and a test calls it, so that an upgrade cannot break the
-local cloud silently.
+ministack has no plug-in API, so its dictionaries are filled and a few of its functions wrapped. `internals.EXPECTED`
+names each of them; `check_internals` fails by name when one has moved, and a test calls it, so that an upgrade cannot
+break the local cloud silently.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections.abc import Sequence
 from typing import Any
 
+from localcloud.core.base import buckets
 from localcloud.core.base.events import Events, Target
 from localcloud.core.base.identity import Identities
 from localcloud.core.base.internals import check_internals, prepare_environment
 from localcloud.core.base.scope import scope
 from localcloud.core.base.stacks import Stacks
 from localcloud.core.base.state import State
+from localcloud.core.cfn import ResourceType
 from localcloud.core.cloud import Cloud
 
 __all__ = ["Base", "Target", "check_internals", "prepare_environment", "scope"]
+
+logger = logging.getLogger("localcloud.base")
 
 
 class Base:
     """ministack, extended."""
 
     def __init__(self, cloud: Cloud) -> None:
-        missing = check_internals()
-        if missing:
-            raise RuntimeError(f"ministack has changed: {', '.join(missing)} not found; pin the version that has them")
         self.identities = Identities(cloud)
+        buckets.install(self.identities)
         self.events = Events(cloud)
         self.stacks = Stacks(cloud)
         self.state = State(cloud.store)
@@ -49,9 +53,23 @@ class Base:
         return scope(account, region)
 
     def load(self) -> None:
-        """Restore the saved state; stacks that were in progress are failed with the reason."""
-        self.state.load()
+        """Restore the saved state of everything but CloudFormation."""
+        self.state.load(lambda name: name != "cloudformation")
+
+    def load_stacks(self, resources: Sequence[ResourceType]) -> None:
+        """Restore CloudFormation and teach it our types.
+
+        It takes ministack a second or more to import CloudFormation, which has every other service behind it. This runs
+        while the server already answers; requests to CloudFormation wait for `stacks.ready`.
+        """
+        missing = check_internals()
+        if missing:
+            logger.error("ministack has changed: %s not found; pin the version that has them", ", ".join(missing))
+        self.stacks.install()
+        self.stacks.add_resource_types(resources)
+        self.state.load(lambda name: name == "cloudformation")
         self.stacks.fail_interrupted()
+        self.stacks.ready.set()
 
     def describe(
         self, service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,11 +21,17 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.core.iam_evaluator": ("resolve_caller_identity", "EvalContext", "evaluate_resource_policy"),
     "ministack.services.sts": ("_sessions",),
     "ministack.services.iam": ("_roles", "_access_keys"),
-    "ministack.services.s3": ("_get_object_data",),
+    "ministack.services.s3": ("_get_object_data", "_foreign_bucket_allows", "_bucket_policies", "_request_access_key"),
     "ministack.services.eventbridge": ("_dispatch_event", "_invoke_target", "_apply_input_transformer"),
     "ministack.services.cloudformation": ("_stacks",),
     "ministack.services.cloudformation.helpers": ("_resolve_document", "_validate_stack_tags"),
-    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_physical_name"),
+    "ministack.services.cloudformation.provisioners": (
+        "_RESOURCE_HANDLERS",
+        "_physical_name",
+        "_cfn_nested_stack_deploy",
+        "_delete_resource",
+    ),
+    "ministack.services.cloudformation.engine": ("_parse_template", "_apply_transforms", "_TransformFailed"),
     "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),
 }
 
@@ -44,6 +51,9 @@ def check_internals() -> list[str]:
 
 def prepare_environment(home: Path, port: int, region: str, account: str) -> None:
     """ministack reads its settings from the environment when it is imported."""
+    # ministack asks a Docker engine wherever the client library happens to be installed. Containers are the business of
+    # localcloud.runtime; without the library ministack starts faster and asks nobody.
+    sys.modules.setdefault("docker", None)  # type: ignore[arg-type]
     objects = home / "s3"
     objects.mkdir(parents=True, exist_ok=True)
     os.environ.update(

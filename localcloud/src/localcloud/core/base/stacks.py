@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
+from localcloud.core.base import nested
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
 
@@ -17,8 +19,13 @@ class Stacks:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self._service_tag_values: set[str] = set()
+        self.ready = threading.Event()
+
+    def install(self) -> None:
+        """Wrap what AWS accepts and ministack does not."""
         self._install_template_urls()
         self._install_service_tags()
+        nested.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:
         """Teach CloudFormation our types. Their provisioning calls back over HTTP, so it runs on worker threads."""
@@ -112,9 +119,19 @@ class Stacks:
 
     def in_progress(self) -> bool:
         """Whether any CloudFormation operation runs."""
+        if not self.ready.is_set():
+            return False
         from ministack.services.cloudformation import _stacks
 
         return any(str(s.get("StackStatus", "")).endswith("_IN_PROGRESS") for s in list(_stacks._data.values()))
+
+    def settled(self) -> frozenset[tuple[str, str]]:
+        """(stack id, status) of every stack on which nothing works at the moment."""
+        self.ready.wait()
+        from ministack.services.cloudformation import _stacks
+
+        found = [(str(stack.get("StackId")), str(stack.get("StackStatus"))) for stack in list(_stacks._data.values())]
+        return frozenset(pair for pair in found if not pair[1].endswith("_IN_PROGRESS"))
 
 
 @contextlib.contextmanager

@@ -24,13 +24,15 @@ class State:
         self._saved: dict[str, int] = {}
         self._save_lock = threading.Lock()
 
-    def load(self) -> None:
-        """Restore what `save` wrote."""
+    def load(self, wanted: Callable[[str], bool]) -> None:
+        """Restore what `save` wrote of the modules that are wanted."""
         from ministack import app
         from ministack.core import persistence
         from ministack.services import sts
 
         for name, blob in self.store.execute("SELECT module, document FROM base_state"):
+            if not wanted(name):
+                continue
             if name == _SESSIONS:
                 sts._sessions.update(json.loads(blob))
                 continue

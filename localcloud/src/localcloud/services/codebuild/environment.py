@@ -19,7 +19,7 @@ _LENT = (
 )  # fmt: skip
 _LENT_PREFIXES = ("PIP_", "UV_")
 # Settings of the server's own virtual environment that would redirect a build's installs.
-_KEPT_BACK = frozenset({"UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_RUN_RECURSION_DEPTH", "PIP_TARGET", "PIP_PREFIX"})
+_KEPT_BACK = frozenset({"UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_RUN_RECURSION_DEPTH", "PIP_TARGET", "PIP_PREFIX", "PIP_CONFIG_FILE"})
 _CERTIFICATES = frozenset(
     {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO",
      "NODE_EXTRA_CA_CERTS", "PIP_CERT"}
@@ -61,14 +61,24 @@ def lent(environ: Mapping[str, str], *, shares_files: bool = True) -> dict[str, 
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     found.setdefault("PIP_CACHE_DIR", str(cache / "pip"))
     found.setdefault("UV_CACHE_DIR", str(cache / "uv"))
-    for variable, files in (
-        ("PIP_CONFIG_FILE", (config / "pip" / "pip.conf", home / ".pip" / "pip.conf")),
-        ("UV_CONFIG_FILE", (config / "uv" / "uv.toml",)),
-    ):
-        present = [path for path in files if path.is_file()]
-        if present:
-            found.setdefault(variable, str(present[0]))
+    uv_settings = config / "uv" / "uv.toml"
+    if uv_settings.is_file():
+        found.setdefault("UV_CONFIG_FILE", str(uv_settings))
     return found
+
+
+def pip_settings(environ: Mapping[str, str]) -> str:
+    """The machine's own pip configuration, which a build gets as a copy in its HOME.
+
+    A copy, because `aws codeartifact login` writes into it, and because pip edits none that PIP_CONFIG_FILE names.
+    """
+    home = Path(environ.get("HOME") or "/nonexistent")
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    named = environ.get("PIP_CONFIG_FILE")
+    for path in (Path(named) if named else config / "pip" / "pip.conf", home / ".pip" / "pip.conf"):
+        if path.is_file():
+            return path.read_text()
+    return ""
 
 
 def standard(

@@ -290,6 +290,11 @@ class Build:
             self._log.note(f"Selecting '{name}' runtime version '{version}': this machine's {name} is used")
         if spec.env.git_credential_helper:
             (self._home / ".gitconfig").write_text(_GIT_CONFIG)
+        settings = environment.pip_settings(os.environ)
+        if settings:
+            target = self._home / ".config" / "pip" / "pip.conf"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(settings)
         return variables | environment.standard(build, sources=fetched, home=self._home, tmp=self._tmp)
 
     def _tools(self) -> tuple[Path, ...]:

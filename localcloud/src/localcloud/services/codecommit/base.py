@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ class Base(Service):
         self.repositories = cloud.store.table("codecommit.repository")
         self.announced = cloud.store.table("codecommit.announced")
         self.pulls = cloud.store.table("codecommit.pull")
+        # Until `recover` has told of what is untold, nothing may change references: it would be told of twice.
+        self.recovered = threading.Event()
+        if not self.repositories.all():
+            self.recovered.set()
 
     # -- repositories -------------------------------------------------------------------------------------------
 
@@ -65,6 +70,7 @@ class Base(Service):
 
     def open(self, account: str, region: str, name: str) -> GitRepository:
         """The repository of a name, or the fault that AWS answers."""
+        self.recovered.wait(10)
         self.metadata(account, region, name)
         return self.git(account, region, name)
 
@@ -166,7 +172,13 @@ class Base(Service):
             self.announced.put(account, region, name, told)
 
     def recover(self) -> None:
-        """Tell of what a push changed that this process did not live to tell of."""
+        """Tell of what a push changed that the process before this one did not live to tell of."""
+        try:
+            self._tell_untold()
+        finally:
+            self.recovered.set()
+
+    def _tell_untold(self) -> None:
         for account, region, name, _ in self.repositories.all():
             git = self.git(account, region, name)
             if not git.path.exists():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class SmartHttp:
         action = _SERVICES.get(query.get("service", [inner])[0] if inner == "info/refs" else inner)
         if action is None or scope["method"] != ("GET" if inner == "info/refs" else "POST"):
             raise Answer(404, f"{scope['method']} {scope['path']} is nothing that git's smart HTTP protocol asks for")
+        self.service.recovered.wait(10)
         try:
             basic = access.parse(headers.get("authorization", ""))
             caller = self._caller(basic)
@@ -106,7 +108,7 @@ class SmartHttp:
         found = base.identity(basic.access_key)
         if found is None:
             raise access.Refused(f"The access key {basic.access_key} is not known")
-        secret, token, expiry = base.secret(basic.access_key) or (None, None, None)
+        secret, token, expiry = base.identities.secret(basic.access_key) or (None, None, None)
         if secret is None and basic.access_key != found[0]:
             raise access.Refused(f"The access key {basic.access_key} is not active")
         if expiry is not None and expiry < now().timestamp():
@@ -163,7 +165,7 @@ class SmartHttp:
             feeding.cancel()
             if child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    child.kill()
+                    os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
                 # The client went away, but what it pushed before that may stand.
                 await asyncio.get_running_loop().run_in_executor(None, self._announce, target, note)

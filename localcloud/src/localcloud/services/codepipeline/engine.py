@@ -107,7 +107,8 @@ class Engine(Flow):
                         "stop and wait, you cannot make that request again; you can choose to stop and abandon it.",
                     )
                 execution["status"] = "Stopping"
-                execution["stop"] = {"reason": reason, "abandon": abandon}
+                given = reason or (execution.get("stop") or {}).get("reason", "")
+                execution["stop"] = {"reason": given, "abandon": abandon}
                 self.save(place, execution)
             if self.running(place, execution):
                 self.events.pipeline(place, execution, "STOPPING")

@@ -186,7 +186,7 @@ class Flow(Checker):
         action = self.records.action(place, action_id)
         return str(action["status"]) if action else "Abandoned"
 
-    # -- leaving a stage ------------------------------------------------------------------------------------------------
+    # -- leaving a stage ---------------------------------------------------------------------------------------------
 
     def _pass(self, place: Place, execution: Document, status: str) -> bool:
         """Leave the stage for the next one; after the last the execution has succeeded."""

@@ -44,12 +44,13 @@ def validate(stage: dict[str, Any], pipeline: dict[str, Any]) -> None:
         results = [condition.get("result") for condition in conditions(stage, member)]
         if member == "onFailure":
             results.append(block.get("result"))
-            _retry(stage, block)
         for result in results:
             if result == "ROLLBACK":
                 raise _fault(stage, f"{member} result ROLLBACK is not served by the local cloud")
             if result is not None and result not in allowed:
                 raise _fault(stage, f"{member} result is {result}; allowed are {', '.join(allowed)}")
+        if member == "onFailure":
+            _retry(stage, block)
         for condition in conditions(stage, member):
             if not condition.get("rules"):
                 raise _fault(stage, f"{member} has a condition without rules")

@@ -12,7 +12,7 @@ _UNIQUE = "{kind} names must be unique within an AWS account and region. {kind} 
 _UNKNOWN = "{kind} '{arn}' does not exist."
 _NO_JOB = "Could not find requested job with name: {name}"
 _TAKEN_JOB = "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-_NO_DETAILS = {"ValidationStatuses": [], "ImageScanStatuses": []}
+_NO_DETAILS: dict[str, list[str]] = {"ValidationStatuses": [], "ImageScanStatuses": []}
 
 
 def _job(name: str, words: str = "", arn: str = "", identity: tuple[str, ...] = ()) -> Kind:

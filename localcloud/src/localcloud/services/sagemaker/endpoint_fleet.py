@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from localcloud.core import Cloud, Fault, now
-from localcloud.runtime import ImageNotFound, RunSpec
+from localcloud.runtime.types import ImageNotFound, RunSpec
 from localcloud.services.sagemaker import jobs
 from localcloud.services.sagemaker.jobs import JobError, LogStream, RoleSession
 
 if TYPE_CHECKING:
     from localcloud.records import Record
-    from localcloud.runtime.types import Handle
+    from localcloud.runtime.types import Handle, Image
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 _PORT = 8080
 _HEALTH_SECONDS = 480.0  # a container has eight minutes to answer /ping unless its variant says otherwise
 _PING_TIMEOUT = 2.0
+_DRAIN_SECONDS = 60.0  # what an invocation may take at most
 _ROLE_OUT_OF_REACH = "and that the role passed to CreateModel has permissions to download the object."
 
 
@@ -58,16 +59,37 @@ class Variant:
     key: str
     role: RoleSession
     logs: LogStream
-    image: Any = None
+    image: Image | None = None
     handle: Handle | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
+    _asked: int = 0
+    _idle: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def url(self) -> str:
         """Where the server listens."""
         assert self.handle is not None
         return f"http://127.0.0.1:{self.handle.port}"
+
+    def take(self) -> bool:
+        """Begin an invocation; False where the variant takes none any more."""
+        with self._idle:
+            if not self.closed:
+                self._asked += 1
+            return not self.closed
+
+    def give_back(self) -> None:
+        """End an invocation."""
+        with self._idle:
+            self._asked -= 1
+            self._idle.notify_all()
+
+    def drain(self, seconds: float) -> None:
+        """Take no more invocations and let those that run come to their end."""
+        with self._idle:
+            self.closed = True
+            self._idle.wait_for(lambda: self._asked == 0, timeout=seconds)
 
 
 @dataclass
@@ -78,10 +100,10 @@ class Fleet:
     variants: dict[str, Variant]
 
     def stop(self) -> None:
-        """End all servers."""
+        """End all servers, each after the invocations that it has taken."""
         for variant in self.variants.values():
+            variant.drain(_DRAIN_SECONDS)
             with variant.lock:
-                variant.closed = True
                 if variant.handle is not None:
                     variant.handle.stop()
             variant.logs.close()
@@ -96,9 +118,7 @@ class FleetMaker:
         self._find_package = find_package
         self._http = httpx.Client(timeout=_PING_TIMEOUT)
 
-    def start(
-        self, account: str, region: str, endpoint: str, config: Record, models: Mapping[str, Record]
-    ) -> Fleet:
+    def start(self, account: str, region: str, endpoint: str, config: Record, models: Mapping[str, Record]) -> Fleet:
         """Bring up every variant of a configuration and wait until all answer /ping.
 
         Raises:
@@ -165,9 +185,7 @@ class FleetMaker:
             environment = {**(definition.get("Environment") or {}), **environment}
         source = (definition.get("ModelDataSource") or {}).get("S3DataSource")
         if source:
-            return Container(
-                definition["Image"], source["S3Uri"], source["CompressionType"] == "Gzip", environment
-            )
+            return Container(definition["Image"], source["S3Uri"], source["CompressionType"] == "Gzip", environment)
         return Container(definition["Image"], definition.get("ModelDataUrl", ""), True, environment)
 
     def _packaged(self, name: str, specification: str | None) -> Mapping[str, Any]:
@@ -229,6 +247,7 @@ class FleetMaker:
         }
         if not isolated:
             environment |= variant.role.credentials.environment(variant.role.region)
+        assert variant.image is not None
         port = _free_port()
         variant.handle = self.cloud.runtime.start(
             RunSpec(
@@ -293,6 +312,7 @@ def shown_variants(config: Record, fleet: Fleet, weights: Mapping[str, float]) -
     listed = []
     for item in config["ProductionVariants"]:
         variant = fleet.variants[item["VariantName"]]
+        assert variant.image is not None
         weight = float(weights.get(variant.name, item.get("InitialVariantWeight", 1.0)))
         count = item.get("InitialInstanceCount", 1)
         specified = variant.container.image
@@ -300,9 +320,7 @@ def shown_variants(config: Record, fleet: Fleet, weights: Mapping[str, float]) -
         listed.append(
             {
                 "VariantName": variant.name,
-                "DeployedImages": [
-                    {"SpecifiedImage": specified, "ResolvedImage": resolved, "ResolutionTime": now()}
-                ],
+                "DeployedImages": [{"SpecifiedImage": specified, "ResolvedImage": resolved, "ResolutionTime": now()}],
                 "CurrentWeight": weight,
                 "DesiredWeight": weight,
                 "CurrentInstanceCount": count,

@@ -1,4 +1,4 @@
-"""Endpoints: servers brought up from an endpoint configuration, replaced whole by an update, and asked for predictions."""
+"""Endpoints: servers brought up from an endpoint configuration, and replaced whole by an update."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import random
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -74,7 +75,8 @@ class Endpoints(PlugIn):
         updating = endpoints.update(call.account, call.region, record["EndpointName"], change)
         assert updating is not None
         self._emit(call.account, call.region, updating)
-        wait = (call.input.get("DeploymentConfig") or {}).get("BlueGreenUpdatePolicy", {}).get("TerminationWaitInSeconds", 0)
+        policy = (call.input.get("DeploymentConfig") or {}).get("BlueGreenUpdatePolicy") or {}
+        wait = policy.get("TerminationWaitInSeconds", 0)
         self.cloud.task(
             f"update {record['EndpointArn']}",
             self._replace, call.account, call.region, record["EndpointName"], config, weights, wait,
@@ -129,12 +131,24 @@ class Endpoints(PlugIn):
 
     # ---- for sagemaker-runtime
 
-    def route(self, account: str, region: str, name: str, target: str | None) -> tuple[Record, Variant]:
-        """The variant that is to answer an invocation, by TargetVariant or by the weights.
+    @contextmanager
+    def taken(self, account: str, region: str, name: str, target: str | None) -> Iterator[Variant]:
+        """The variant that is to answer an invocation; an update waits for it before it ends the server.
 
         Raises:
             Fault: no such endpoint serves.
         """
+        variant = self._route(account, region, name, target)
+        while not variant.take():  # it was replaced just now
+            time.sleep(0.01)
+            variant = self._route(account, region, name, target)
+        try:
+            yield variant
+        finally:
+            variant.give_back()
+
+    def _route(self, account: str, region: str, name: str, target: str | None) -> Variant:
+        """By TargetVariant or by the weights."""
         record = self.records["Endpoint"].get(account, region, name)
         if record is None or "ProductionVariants" not in record:
             raise Fault("ValidationError", f"Endpoint {name} of account {account} not found.")
@@ -143,13 +157,13 @@ class Endpoints(PlugIn):
             if target not in fleet.variants:
                 listed = ", ".join(fleet.variants)
                 raise Fault("ValidationError", f"Variant {target} not found in endpoint {name}; there are {listed}.")
-            return record, fleet.variants[target]
+            return fleet.variants[target]
         shares = [(item["VariantName"], item["CurrentWeight"]) for item in record["ProductionVariants"]]
         shares = [(variant, share) for variant, share in shares if variant in fleet.variants]
         if not any(share for _, share in shares):
             raise Fault("ValidationError", f"All variants of endpoint {name} have weight 0; name one by TargetVariant.")
         chosen = random.choices([item[0] for item in shares], [item[1] for item in shares])[0]  # noqa: S311
-        return record, fleet.variants[chosen]
+        return fleet.variants[chosen]
 
     def revive(self, variant: Variant) -> None:
         """Start a variant's server again if it has died.
@@ -216,7 +230,8 @@ class Endpoints(PlugIn):
         variants = shown_variants(config, fleet, weights)
 
         def shift(stored: Record) -> None:
-            stored.update(EndpointConfigName=config["EndpointConfigName"], ProductionVariants=variants, _Config=config)
+            stored.update(EndpointConfigName=config["EndpointConfigName"], ProductionVariants=variants)
+            stored.update(_Config=config, _Models=models)  # what serves is kept, whatever becomes of the model
 
         def succeed(stored: Record) -> None:
             stored["EndpointStatus"] = "InService"
@@ -253,7 +268,8 @@ class Endpoints(PlugIn):
             if status == "Deleting":
                 self.records["Endpoint"].delete(account, region, record["EndpointName"])
             elif status == "Creating":
-                self.cloud.task(f"create {record['EndpointArn']}", self._create, account, region, record["EndpointName"])
+                name = record["EndpointName"]
+                self.cloud.task(f"create {record['EndpointArn']}", self._create, account, region, name)
             elif status in ("InService", "Updating"):
                 self.cloud.task(f"resume {record['EndpointArn']}", self._resume, account, region, record)
 
@@ -261,8 +277,7 @@ class Endpoints(PlugIn):
         weights = {item["VariantName"]: item["DesiredWeight"] for item in record["ProductionVariants"]}
         interrupted = record["EndpointStatus"] == "Updating"
         try:
-            models = self._models(account, region, record["_Config"])
-            fleet = self._maker.start(account, region, record["EndpointName"], record["_Config"], models)
+            fleet = self._maker.start(account, region, record["EndpointName"], record["_Config"], record["_Models"])
         except (FleetError, Fault) as error:
             if self.cloud.stopping.is_set():
                 return

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from localcloud.core import Call, Cloud, Fault
 from localcloud.records import PlugIn, Record
-from localcloud.runtime import ImageNotFound, RunSpec
+from localcloud.runtime.types import ImageNotFound, RunSpec
 from localcloud.services.sagemaker import jobs
 from localcloud.services.sagemaker.jobs import Capacity, JobError, LogStream, RoleSession
 
@@ -159,7 +159,7 @@ class JobRunner(PlugIn):
         if job.stopped.is_set():
             return -1
         started = time.monotonic()
-        code = self.cloud.runtime.run(
+        code: int = self.cloud.runtime.run(
             RunSpec(
                 image=resolved,
                 entrypoint=list(entrypoint) if entrypoint else None,

@@ -19,14 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Cloud, Credentials, Fault, now
-
-if TYPE_CHECKING:
-    from localcloud.core.service import Call
 
 logger = logging.getLogger("localcloud.sagemaker")
 
@@ -110,7 +107,8 @@ def refuse_instances(count: int | None, what: str) -> None:
         raise Fault(
             "ResourceLimitExceeded",
             f"The account-level service limit 'instances of a {what}' is 1 Instances, with current utilization of 0 "
-            f"Instances and a request delta of {count} Instances. The local cloud is one machine: set InstanceCount to 1.",
+            f"Instances and a request delta of {count} Instances. The local cloud is one machine: set InstanceCount "
+            "to 1.",
         )
 
 
@@ -155,7 +153,8 @@ class LogStream:
         self.group = group
         self.stream = stream
         self.last: deque[str] = deque(maxlen=40)
-        self._write = lambda lines: cloud.log(account, region, group, stream, lines)
+        self._where = (account, region, group, stream)
+        self._cloud = cloud
         self._pending: list[str] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -183,7 +182,7 @@ class LogStream:
             lines, self._pending = self._pending, []
         for start in range(0, len(lines), 1000):
             try:
-                self._write(lines[start : start + 1000])
+                self._cloud.log(*self._where, lines[start : start + 1000])
             except (ClientError, BotoCoreError) as error:
                 logger.warning("log lines of %s %s are lost: %s", self.group, self.stream, error)
 
@@ -371,8 +370,3 @@ def stream_name(job: str) -> str:
 def process_key(kind: str, account: str, region: str, name: str) -> str:
     """The key by which a job's process is known, and ended."""
     return f"sagemaker/{kind}/{account}/{region}/{name}"
-
-
-def caller_scope(call: Call) -> tuple[str, str]:
-    """(account, region) of a call."""
-    return call.account, call.region

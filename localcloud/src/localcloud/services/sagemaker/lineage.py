@@ -194,7 +194,7 @@ class Lineage(PlugIn):
             if record[member] not in names:
                 raise Fault(
                     "ValidationException",
-                    f"Validation Error: {member} '{record[member]}' is not one of the FeatureDefinitions {sorted(names)}.",
+                    f"Validation Error: {member} '{record[member]}' is none of the FeatureDefinitions {sorted(names)}.",
                 )
         if record.get("OfflineStoreConfig") and not record.get("RoleArn"):
             raise Fault("ValidationException", "Validation Error: RoleArn is required with OfflineStoreConfig.")

@@ -85,8 +85,9 @@ class Models(PlugIn):
                 client.head_object(Bucket=bucket, Key=key)
         except (ClientError, BotoCoreError, LookupError) as error:
             raise _invalid(
-                f'Could not access model data at {uri}. Please ensure that the role "{role}" exists and that its trust '
-                f'relationship policy allows the action "sts:AssumeRole" for the service principal "{_PRINCIPAL}". Also '
+                f'Could not access model data at {uri}. Please ensure that the role "{role}" exists and that its '
+                f'trust relationship policy allows the action "sts:AssumeRole" for the service principal '
+                f'"{_PRINCIPAL}". Also '
                 f'ensure that the role has "s3:GetObject" permissions and that the object is located in {region}.'
             ) from error
 

@@ -30,6 +30,10 @@ REFUSED_TYPES = (
 _PARAMETER_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "String": str, "Integer": int, "Float": (int, float), "Boolean": bool,
 }  # fmt: skip
+_TYPE_OF_SHAPE = {
+    "string": "String", "integer": "Integer", "long": "Integer", "float": "Float", "double": "Float",
+    "boolean": "Boolean",
+}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
 
 
@@ -167,7 +171,8 @@ def parse(text: str) -> Definition:
 def _parameters(items: Any, problems: list[str]) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for index, item in enumerate(items if isinstance(items, list) else [items]):
-        name, kind = (item.get("Name"), item.get("Type")) if isinstance(item, dict) else (None, None)
+        given = item if isinstance(item, dict) else {}
+        name, kind = str(given.get("Name") or ""), str(given.get("Type"))
         if not name or kind not in _PARAMETER_TYPES:
             problems.append(f"Parameters[{index}] needs a Name and a Type of {', '.join(_PARAMETER_TYPES)}")
             continue
@@ -178,7 +183,7 @@ def _parameters(items: Any, problems: list[str]) -> dict[str, Parameter]:
         if default is not None and not typed:
             problems.append(f"Parameter {name} is of type {kind}; its DefaultValue {default!r} is not")
         elif default is not None and allowed and default not in allowed:
-            problems.append(f"Parameter {name} has DefaultValue {default!r}, which is not among its EnumValues {allowed}")
+            problems.append(f"Parameter {name} has DefaultValue {default!r}; its EnumValues are {allowed}")
         found[name] = Parameter(name, kind, default, tuple(allowed))
     return found
 
@@ -321,9 +326,7 @@ class _Checker:
         if step.type not in pipeline_shapes.KINDS or not tokens:
             raise EvaluationError(f"'{path}': a step of type {step.type} has no such property")
         shape = pipeline_shapes.property_shape(pipeline_shapes.KINDS[step.type], path, tokens)
-        return {"string": "String", "integer": "Integer", "long": "Integer", "float": "Float", "boolean": "Boolean"}.get(
-            shape.type_name
-        )
+        return _TYPE_OF_SHAPE.get(shape.type_name)
 
     def _extras(self, step: Step) -> list[str]:
         problems = pipeline_policies.check_retry_policies(step.type, step.retry_policies)
@@ -332,7 +335,8 @@ class _Checker:
                 pipeline_policies.duration(step.cache)
         except ValueError as error:
             problems.append(f"CacheConfig.ExpireAfter {error}")
-        outputs = {item.get("OutputName") for item in (step.arguments.get("ProcessingOutputConfig") or {}).get("Outputs", [])}
+        config = step.arguments.get("ProcessingOutputConfig") or {}
+        outputs = {item.get("OutputName") for item in config.get("Outputs") or []}
         try:
             for name, (output, _) in step.property_files.items():
                 if step.type != "Processing" or output not in outputs:

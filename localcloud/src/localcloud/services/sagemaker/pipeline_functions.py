@@ -19,7 +19,8 @@ EXECUTION_VARIABLES = (
 )  # fmt: skip
 
 _TOKEN = re.compile(
-    r"""(?:^|\.)(?P<name>[^.\[\]'"]+) | \[\s*(?P<index>\d+)\s*\] | \[\s*'(?P<single>[^']*)'\s*\] | \[\s*"(?P<double>[^"]*)"\s*\]""",
+    r"""(?:^|\.)(?P<name>[^.\[\]'"]+) | \[\s*(?P<index>\d+)\s*\]
+    | \[\s*'(?P<single>[^']*)'\s*\] | \[\s*"(?P<double>[^"]*)"\s*\]""",
     re.VERBOSE,
 )
 
@@ -44,7 +45,8 @@ def path_tokens(path: str) -> list[str | int]:
         if found["index"] is not None:
             tokens.append(int(found["index"]))
         else:
-            tokens.append(next(value for value in (found["name"], found["single"], found["double"]) if value is not None))
+            names = (found["name"], found["single"], found["double"])
+            tokens.append(next(value for value in names if value is not None))
         position = found.end()
     if not tokens:
         raise EvaluationError(f"'{path}' is an empty path")
@@ -160,10 +162,9 @@ class Scope:
         if kind == "Not":
             inner = condition.get("Condition", condition.get("Expression"))
             return not self.condition(inner or {})
-        if kind == "Or":
-            return any([self.condition(item) for item in condition["Conditions"]])
-        if kind == "And":
-            return all([self.condition(item) for item in condition["Conditions"]])
+        if kind in ("Or", "And"):  # all are evaluated: a missing value is an error wherever it stands
+            values = [self.condition(item) for item in condition["Conditions"]]
+            return any(values) if kind == "Or" else all(values)
         if kind == "In":
             wanted = self.resolve(condition["QueryValue"])
             return any(_compare("Equals", wanted, self.resolve(item)) for item in condition["Values"])

@@ -173,9 +173,9 @@ def _scalar(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             yield path, f"must be {'an integer' if whole else 'a number'}, not {_short(value)}"
             return
-        for bound, outside in (("min", value < shape.metadata.get("min", value)), ("max", value > shape.metadata.get("max", value))):
-            if outside:
-                yield path, f"is {value}; the {bound}imum is {shape.metadata[bound]}"
+        least, most = shape.metadata.get("min", value), shape.metadata.get("max", value)
+        if not least <= value <= most:
+            yield path, f"is {value}; the {'minimum' if value < least else 'maximum'} is {min(most, max(least, value))}"
 
 
 def _length(shape: Shape, length: int, path: str, unit: str) -> Iterator[tuple[str, str]]:

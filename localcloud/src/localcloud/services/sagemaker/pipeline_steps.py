@@ -81,7 +81,8 @@ def run_step(step: Step, context: StepContext) -> Outcome:
         return _run_made(step, pipeline_shapes.KINDS[step.type], context)
     if step.type == "Condition":
         scope = context.scope({})
-        holds = all([scope.condition(item) for item in step.arguments["Conditions"]])
+        values = [scope.condition(item) for item in step.arguments["Conditions"]]
+        holds = all(values)
         return Outcome({"Condition": {"Outcome": str(holds)}}, {"Outcome": str(holds)})
     if step.type == "Lambda":
         return _run_lambda(step, context)
@@ -133,9 +134,7 @@ def _run_made(step: Step, kind: StepKind, context: StepContext) -> Outcome:
         try:
             return _make(kind, name, arguments, digest, context)
         except _Retryable as error:
-            delay = pipeline_policies.retry_delay(
-                step.retry_policies, error.kind, failed, time.monotonic() - began
-            )
+            delay = pipeline_policies.retry_delay(step.retry_policies, error.kind, failed, time.monotonic() - began)
             if delay is None:
                 raise StepFailure(str(error)) from error
             failed[error.kind] = failed.get(error.kind, 0) + 1

@@ -125,7 +125,7 @@ class Registry(PlugIn):
         if account != call.account:
             raise Fault(
                 "NotImplemented",
-                f"SageMaker CreateModelPackage in the group of another account ({group['ModelPackageGroupArn']}) is not "
+                f"SageMaker CreateModelPackage in another account's group ({group['ModelPackageGroupArn']}) is not "
                 "served by the local cloud. Register the package with the group's own account.",
                 501,
             )
@@ -168,9 +168,10 @@ class Registry(PlugIn):
         return group is not None and self._allowed(call, group, record["ModelPackageArn"])
 
     def _allowed(self, call: Call, group: Record, resource: str) -> bool:
-        base = self.cloud.base
-        policy = group.get(_POLICY)
-        return bool(policy) and base is not None and base.resource_policy_allows(
+        base, policy = self.cloud.base, group.get(_POLICY)
+        if base is None or not policy:
+            return False
+        return base.identities.resource_policy_allows(
             policy, principal=call.principal, account=call.account, region=call.region,
             action=f"sagemaker:{call.operation}", resource=resource,
         )  # fmt: skip
@@ -193,7 +194,7 @@ class Registry(PlugIn):
 
     @operation("ListModelPackages")
     def list_packages(self, call: Call) -> dict[str, Any]:
-        """Versions of a group, of another account too where its policy allows; without a group, unversioned packages."""
+        """Versions of a group, another account's too where its policy allows; without a group unversioned packages."""
         packages = self.records["ModelPackage"]
         request = dict(call.input)
         kind = request.pop("ModelPackageType", None)

@@ -15,6 +15,7 @@ from localcloud.core.cfn import Properties, ResourceContext, ResourceType
 from localcloud.records import PlugIn
 from localcloud.records.cfn import RecordResource, resource_type
 from localcloud.services.sagemaker.catalogue import KINDS
+from localcloud.services.sagemaker.endpoints import endpoint_ready
 
 
 def put_group_policy(context: ResourceContext, found: dict[str, Any], properties: Properties) -> None:
@@ -51,36 +52,14 @@ def resource_types(plug_ins: Sequence[type[PlugIn]]) -> tuple[ResourceType, ...]
 
 
 TABLE: tuple[RecordResource, ...] = (
-    RecordResource(
-        "AIWorkloadConfig",
-        ref=("AIWorkloadConfigArn",),
-        attributes=("CreationTime",),
-        replace=("AIWorkloadConfigName", "DatasetConfig", "AIWorkloadConfigs"),
-    ),
+    RecordResource("AIWorkloadConfig", ref=("AIWorkloadConfigArn",), attributes=("CreationTime",)),
     RecordResource(
         "Action",
         ref=("Arn",),
         attributes=("CreationTime", "LastModifiedTime"),
         replace=("ActionName", "ActionType", "Source", "MetadataProperties"),
     ),
-    RecordResource(
-        "Algorithm",
-        ref=("AlgorithmArn",),
-        attributes=("CreationTime",),
-        replace=(
-            "AlgorithmName",
-            "AlgorithmDescription",
-            "TrainingSpecification",
-            "InferenceSpecification",
-            "CertifyForMarketplace",
-        ),
-    ),
-    RecordResource(
-        "App",
-        ref=("AppName", "AppType", "DomainId", "UserProfileName"),
-        attributes=("AppArn", "BuiltInLifecycleConfigArn"),
-        replace=("AppName", "AppType", "DomainId", "UserProfileName", "ResourceSpec"),
-    ),
+    RecordResource("Algorithm", ref=("AlgorithmArn",), attributes=("CreationTime",)),
     RecordResource(
         "AppImageConfig",
         ref=("AppImageConfigName",),
@@ -95,30 +74,11 @@ TABLE: tuple[RecordResource, ...] = (
         name=("ArtifactName", 63),
     ),
     RecordResource(
-        "Cluster",
-        ref=("ClusterArn",),
-        attributes=("CreationTime", "ClusterStatus", "FailureMessage"),
-        replace=("ClusterName", "VpcConfig", "Orchestrator/Eks"),
-        name=("ClusterName", 63),
-    ),
-    RecordResource(
-        "ClusterSchedulerConfig",
-        ref=("ClusterSchedulerConfigArn",),
-        attributes=("ClusterSchedulerConfigId", "ClusterSchedulerConfigVersion", "Status", "CreationTime"),
-        replace=("Name", "ClusterArn"),
-    ),
-    RecordResource(
         "CodeRepository",
         ref=("CodeRepositoryArn",),
         attributes=("CodeRepositoryName",),
         replace=("CodeRepositoryName", "GitConfig/RepositoryUrl", "GitConfig/Branch"),
         name=("CodeRepositoryName", 63),
-    ),
-    RecordResource(
-        "ComputeQuota",
-        ref=("ComputeQuotaArn",),
-        attributes=("ComputeQuotaId", "ComputeQuotaVersion", "Status", "CreationTime", "LastModifiedTime"),
-        replace=("Name", "ClusterArn", "ComputeQuotaTarget/TeamName"),
     ),
     RecordResource(
         "Context",
@@ -130,19 +90,7 @@ TABLE: tuple[RecordResource, ...] = (
         "DataQualityJobDefinition",
         ref=("JobDefinitionArn",),
         attributes=("CreationTime",),
-        replace=(
-            "JobDefinitionName",
-            "DataQualityAppSpecification",
-            "DataQualityBaselineConfig",
-            "DataQualityJobInput",
-            "DataQualityJobOutputConfig",
-            "JobResources",
-            "NetworkConfig",
-            "RoleArn",
-            "StoppingCondition",
-            "Tags",
-            "EndpointName",
-        ),
+        replace=("Tags",),
         name=("JobDefinitionName", 63),
     ),
     RecordResource("DeviceFleet", ref=("DeviceFleetName",), replace=("DeviceFleetName",)),
@@ -170,24 +118,12 @@ TABLE: tuple[RecordResource, ...] = (
         attributes=("EndpointName",),
         replace=("EndpointName",),
         name=("EndpointName", 63),
+        ready=endpoint_ready,
     ),
     RecordResource(
         "EndpointConfig",
         ref=("EndpointConfigArn",),
         attributes=("EndpointConfigName",),
-        replace=(
-            "KmsKeyId",
-            "AsyncInferenceConfig",
-            "ExecutionRoleArn",
-            "ShadowProductionVariants",
-            "EnableNetworkIsolation",
-            "ProductionVariants",
-            "DataCaptureConfig",
-            "ExplainerConfig",
-            "MetricsConfig",
-            "EndpointConfigName",
-            "VpcConfig",
-        ),
         name=("EndpointConfigName", 63),
     ),
     RecordResource(
@@ -216,9 +152,7 @@ TABLE: tuple[RecordResource, ...] = (
         attributes=("HubStatus", "CreationTime", "LastModifiedTime"),
         replace=("HubName", "S3StorageConfig"),
     ),
-    RecordResource(
-        "HumanTaskUi", ref=("HumanTaskUiArn",), attributes=("CreationTime",), replace=("HumanTaskUiName", "UiTemplate")
-    ),
+    RecordResource("HumanTaskUi", ref=("HumanTaskUiArn",), attributes=("CreationTime",)),
     RecordResource(
         "Image",
         ref=("ImageArn",),
@@ -233,22 +167,10 @@ TABLE: tuple[RecordResource, ...] = (
         rename={"Alias": ""},
     ),
     RecordResource(
-        "InferenceComponent",
-        ref=("InferenceComponentArn",),
-        attributes=("CreationTime", "LastModifiedTime", "FailureReason", "InferenceComponentStatus"),
-        name=("InferenceComponentName", 63),
-    ),
-    RecordResource(
         "InferenceExperiment",
         ref=("Name",),
         attributes=("Arn", "CreationTime", "LastModifiedTime", "EndpointMetadata", "Status"),
         replace=("Name", "Type", "RoleArn", "EndpointName", "KmsKey"),
-    ),
-    RecordResource(
-        "MlflowApp",
-        ref=("Arn",),
-        attributes=("MlflowAppId", "Status", "MlflowVersion", "CreationTime", "LastModifiedTime"),
-        replace=("Name", "RoleArn"),
     ),
     RecordResource(
         "MlflowTrackingServer",
@@ -256,38 +178,12 @@ TABLE: tuple[RecordResource, ...] = (
         attributes=("TrackingServerArn",),
         replace=("TrackingServerName",),
     ),
-    RecordResource(
-        "Model",
-        ref=("ModelArn",),
-        attributes=("ModelName",),
-        replace=(
-            "ExecutionRoleArn",
-            "EnableNetworkIsolation",
-            "InferenceExecutionConfig",
-            "PrimaryContainer",
-            "ModelName",
-            "VpcConfig",
-            "Containers",
-        ),
-        name=("ModelName", 63),
-    ),
+    RecordResource("Model", ref=("ModelArn",), attributes=("ModelName",), name=("ModelName", 63)),
     RecordResource(
         "ModelBiasJobDefinition",
         ref=("JobDefinitionArn",),
         attributes=("CreationTime",),
-        replace=(
-            "JobDefinitionName",
-            "ModelBiasAppSpecification",
-            "ModelBiasBaselineConfig",
-            "ModelBiasJobInput",
-            "ModelBiasJobOutputConfig",
-            "JobResources",
-            "NetworkConfig",
-            "RoleArn",
-            "StoppingCondition",
-            "Tags",
-            "EndpointName",
-        ),
+        replace=("Tags",),
         name=("JobDefinitionName", 63),
     ),
     RecordResource(
@@ -306,19 +202,7 @@ TABLE: tuple[RecordResource, ...] = (
         "ModelExplainabilityJobDefinition",
         ref=("JobDefinitionArn",),
         attributes=("CreationTime",),
-        replace=(
-            "JobDefinitionName",
-            "ModelExplainabilityAppSpecification",
-            "ModelExplainabilityBaselineConfig",
-            "ModelExplainabilityJobInput",
-            "ModelExplainabilityJobOutputConfig",
-            "JobResources",
-            "NetworkConfig",
-            "RoleArn",
-            "StoppingCondition",
-            "Tags",
-            "EndpointName",
-        ),
+        replace=("Tags",),
         name=("JobDefinitionName", 63),
     ),
     RecordResource(
@@ -339,32 +223,21 @@ TABLE: tuple[RecordResource, ...] = (
             "Task",
             "SamplePayloadUrl",
             "SecurityConfig",
-        ),
+            ask={"ModelPackageArn": "ModelPackageName"},
+    ),
     ),
     RecordResource(
         "ModelPackageGroup",
         ref=("ModelPackageGroupArn",),
         attributes=("CreationTime", "ModelPackageGroupStatus"),
-        replace=("ModelPackageGroupName", "ModelPackageGroupDescription"),
+        beside=("ModelPackageGroupPolicy",),
         after=put_group_policy,
     ),
     RecordResource(
         "ModelQualityJobDefinition",
         ref=("JobDefinitionArn",),
         attributes=("CreationTime",),
-        replace=(
-            "JobDefinitionName",
-            "ModelQualityAppSpecification",
-            "ModelQualityBaselineConfig",
-            "ModelQualityJobInput",
-            "ModelQualityJobOutputConfig",
-            "JobResources",
-            "NetworkConfig",
-            "RoleArn",
-            "StoppingCondition",
-            "Tags",
-            "EndpointName",
-        ),
+        replace=("Tags",),
         name=("JobDefinitionName", 63),
     ),
     RecordResource(
@@ -374,31 +247,11 @@ TABLE: tuple[RecordResource, ...] = (
         replace=("MonitoringScheduleName",),
     ),
     RecordResource(
-        "NotebookInstance",
-        ref=("NotebookInstanceArn",),
-        attributes=("NotebookInstanceName",),
-        replace=(
-            "DirectInternetAccess",
-            "KmsKeyId",
-            "NotebookInstanceName",
-            "PlatformIdentifier",
-            "SecurityGroupIds",
-            "SubnetId",
-        ),
-        name=("NotebookInstanceName", 63),
-    ),
-    RecordResource(
         "NotebookInstanceLifecycleConfig",
         ref=("NotebookInstanceLifecycleConfigArn",),
         attributes=("NotebookInstanceLifecycleConfigName",),
         replace=("NotebookInstanceLifecycleConfigName",),
         name=("NotebookInstanceLifecycleConfigName", 63),
-    ),
-    RecordResource(
-        "PartnerApp",
-        ref=("Arn",),
-        attributes=("BaseUrl", "CurrentVersionEolDate"),
-        replace=("Name", "Type", "ExecutionRoleArn", "AuthType", "KmsKeyId"),
     ),
     RecordResource("Pipeline", ref=("PipelineName",), replace=("PipelineName",), unpack="PipelineDefinition"),
     RecordResource(
@@ -416,19 +269,7 @@ TABLE: tuple[RecordResource, ...] = (
             "ProcessingStartTime",
             "ProcessingEndTime",
         ),
-        replace=(
-            "AppSpecification",
-            "Environment",
-            "ExperimentConfig",
-            "NetworkConfig",
-            "ProcessingInputs",
-            "ProcessingJobName",
-            "ProcessingOutputConfig",
-            "ProcessingResources",
-            "RoleArn",
-            "StoppingCondition",
-            "Tags",
-        ),
+        replace=("Tags",),
         name=("ProcessingJobName", 63),
     ),
     RecordResource(
@@ -453,7 +294,7 @@ TABLE: tuple[RecordResource, ...] = (
         "StudioLifecycleConfig",
         ref=("StudioLifecycleConfigName",),
         attributes=("StudioLifecycleConfigArn",),
-        replace=("StudioLifecycleConfigAppType", "StudioLifecycleConfigContent", "StudioLifecycleConfigName", "Tags"),
+        replace=("Tags",),
     ),
     RecordResource(
         "TrialComponent",

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,8 +24,8 @@ _NOT_SERVED = (
     "PrefixAwareId",
 )  # fmt: skip
 _TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each "
-    "container in Amazon CloudWatch, resolve the issue, and try again."
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    "each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 
 
@@ -43,7 +43,7 @@ class SageMakerRuntime(Service):
     def endpoints(self) -> Endpoints:
         """The control plane's endpoints."""
         parts = self.cloud.service("sagemaker").parts
-        return cast(Endpoints, next(part for part in parts if isinstance(part, Endpoints)))
+        return next(part for part in parts if isinstance(part, Endpoints))
 
     @operation("InvokeEndpoint")
     def invoke(self, call: Call) -> dict[str, Any]:
@@ -64,14 +64,14 @@ class SageMakerRuntime(Service):
                 "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length "
                 f"less than or equal to {MOST_BYTES}",
             )
-        _, variant = self.endpoints.route(call.account, call.region, name, call.input.get("TargetVariant"))
-        sample = Sample(call.account, call.region, name, variant.name)
-        try:
-            answer = self._send(call, variant, body, sample)
-            self._check(call, variant, answer, sample)
-        finally:
-            sample.overhead = (time.monotonic() - began) * 1e6 - sample.latency
-            self._metrics.add(sample)
+        with self.endpoints.taken(call.account, call.region, name, call.input.get("TargetVariant")) as variant:
+            sample = Sample(call.account, call.region, name, variant.name)
+            try:
+                answer = self._send(call, variant, body, sample)
+                self._check(call, variant, answer, sample)
+            finally:
+                sample.overhead = (time.monotonic() - began) * 1e6 - sample.latency
+                self._metrics.add(sample)
         found = {
             "Body": answer.content,
             "ContentType": answer.headers.get("content-type", "application/octet-stream"),
@@ -114,9 +114,8 @@ class SageMakerRuntime(Service):
         sample.status = answer.status_code
         if len(answer.content) > MOST_BYTES:
             sample.status = 500
-            raise self._model_error(
-                call, variant, answer.status_code, f"the answer has {len(answer.content)} bytes, allowed are {MOST_BYTES}"
-            )
+            size = f"the answer has {len(answer.content)} bytes, allowed are {MOST_BYTES}"
+            raise self._model_error(call, variant, answer.status_code, size)
         if not answer.is_success:
             raise self._model_error(call, variant, answer.status_code, answer.text[:1024])
 

@@ -64,9 +64,9 @@ def _nested(record: Record, item: Mapping[str, Any]) -> bool:
 
 def _passes(record: Record, item: Mapping[str, Any]) -> bool:
     value = _look(record, item["Name"])
-    operator, wanted = item.get("Operator", "Equals"), item.get("Value", "")
+    operator, wanted = str(item.get("Operator", "Equals")), str(item.get("Value", ""))
     if operator in ("Exists", "NotExists"):
-        return (value is not _MISSING) == (operator == "Exists")
+        return (value is not _MISSING) is (operator == "Exists")
     if operator == "NotEquals":
         return value is _MISSING or _text(value) != wanted
     if value is _MISSING:
@@ -83,8 +83,8 @@ def _passes(record: Record, item: Mapping[str, Any]) -> bool:
 def _compare(test: Callable[[Any, Any], bool], value: Any, wanted: str) -> bool:
     try:
         if isinstance(value, datetime):
-            return test(value, datetime.fromisoformat(wanted.replace("Z", "+00:00")))
-        return test(float(value), float(wanted))
+            return bool(test(value, datetime.fromisoformat(wanted.replace("Z", "+00:00"))))
+        return bool(test(float(value), float(wanted)))
     except (TypeError, ValueError):
         raise Fault(
             "ValidationException", f"'{wanted}' cannot be compared with a value such as '{_text(value)}'."

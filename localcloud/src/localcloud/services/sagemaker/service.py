@@ -7,12 +7,16 @@ from typing import ClassVar
 from localcloud.core import ResourceType
 from localcloud.records import RecordService
 from localcloud.services.sagemaker.catalogue import KINDS
+from localcloud.services.sagemaker.endpoints import Endpoints
 from localcloud.services.sagemaker.lineage import Lineage
 from localcloud.services.sagemaker.models import Models
+from localcloud.services.sagemaker.pipelines import Pipelines
+from localcloud.services.sagemaker.processing import Processing
 from localcloud.services.sagemaker.registry import Registry
 from localcloud.services.sagemaker.resources import resource_types
 from localcloud.services.sagemaker.search import Search
 from localcloud.services.sagemaker.studio import Studio
+from localcloud.services.sagemaker.training import Training
 
 
 class SageMaker(RecordService):
@@ -20,5 +24,5 @@ class SageMaker(RecordService):
 
     name = "sagemaker"
     kinds = KINDS
-    plug_ins = (Registry, Models, Studio, Lineage, Search)
+    plug_ins = (Registry, Models, Studio, Lineage, Search, Processing, Training, Pipelines, Endpoints)
     resources: ClassVar[tuple[ResourceType, ...]] = resource_types(plug_ins)

@@ -1,4 +1,4 @@
-"""Studio: domains, user profiles, spaces, images. They are kept as ready at once: there is nothing that has to start."""
+"""Studio: domains, user profiles, spaces, images. They are ready at once: there is nothing that has to start."""
 
 from __future__ import annotations
 

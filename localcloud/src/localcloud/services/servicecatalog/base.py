@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from localcloud.core import Call, Cloud, Fault, Service, Table, paginate, short_id
+from localcloud.core import Call, Cloud, Fault, Service, Table, now, paginate, short_id
 
 Document = dict[str, Any]
 Item = TypeVar("Item")
@@ -48,6 +48,7 @@ class Base(Service):
         self.tag_option_uses = table("servicecatalog.tagoptionuse")
         self.provisioned = table("servicecatalog.provisioned")
         self.records = table("servicecatalog.record")
+        self.started = now()
 
     # -- look-ups -----------------------------------------------------------------------------------------------
 
@@ -80,9 +81,7 @@ class Base(Service):
         """A version by its id or its name; with `active`, inactive ones are as invisible as AWS makes them."""
         one_of("provisioning artifact", artifact_id, artifact_name)
         key, value = ("Id", artifact_id) if artifact_id else ("Name", artifact_name)
-        found = [
-            a for a in self.artifacts_of(call, product_id) if a[key] == value and (a["Active"] or not active)
-        ]
+        found = [a for a in self.artifacts_of(call, product_id) if a[key] == value and (a["Active"] or not active)]
         return only(found, "provisioning artifact", str(value))
 
     def constraints_of(self, call: Call, portfolio_id: str, product_id: str | None = None) -> list[Document]:

@@ -55,7 +55,9 @@ class CatalogueOperations(Base):
     def update_portfolio(self, call: Call) -> Document:
         """Change names, description, tags."""
         found = self.need(call, self.portfolios, call.input["Id"])
-        found |= {k: call.input[k] for k in ("DisplayName", "Description", "ProviderName") if call.input.get(k) is not None}
+        found |= {
+            k: call.input[k] for k in ("DisplayName", "Description", "ProviderName") if call.input.get(k) is not None
+        }
         found["Tags"] = merge_tags(found["Tags"], call.input.get("AddTags", []), call.input.get("RemoveTags", []))
         self.portfolios.put(call.account, call.region, found["Id"], found)
         return {"PortfolioDetail": public(found), "Tags": found["Tags"]}
@@ -104,7 +106,9 @@ class CatalogueOperations(Base):
                 "ARN": f"arn:aws:catalog:{call.region}:{call.account}:product/{product_id}",
             },
         }
-        artifact = self._new_artifact(call, product_id, given["ProvisioningArtifactParameters"], given["IdempotencyToken"])
+        artifact = self._new_artifact(
+            call, product_id, given["ProvisioningArtifactParameters"], given["IdempotencyToken"]
+        )
         with self.cloud.store.transaction():
             self.products.put(call.account, call.region, product_id, product)
             self.artifacts.put(call.account, call.region, artifact["Id"], artifact)

@@ -11,7 +11,7 @@ from localcloud.services.servicecatalog.base import Base, Document, new_id, not_
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:(?:role|user|group)/[\w+=,.@/-]+|root)")
 _PATTERN = re.compile(r"arn:aws[a-z-]*:iam:::(?:role|user|group)/[\w+=,.@/*?-]+")
-_REFUSED = {"TEMPLATE", "STACKSET"}
+_REFUSED = {"NOTIFICATION", "STACKSET", "TEMPLATE"}
 
 
 class SharingOperations(Base):
@@ -87,7 +87,7 @@ class SharingOperations(Base):
 
     @operation("CreateConstraint")
     def create_constraint(self, call: Call) -> Document:
-        """Say how a product of a portfolio is launched: LAUNCH, NOTIFICATION or RESOURCE_UPDATE."""
+        """Say how a product of a portfolio is launched: LAUNCH or RESOURCE_UPDATE."""
         given = call.input
         for known in self.constraints.list(call.account, call.region):
             if known["IdempotencyToken"] == given["IdempotencyToken"]:
@@ -245,14 +245,13 @@ class SharingOperations(Base):
 def _constraint_parameters(kind: str, text: str) -> Document:
     if kind in _REFUSED:
         problem = f"Constraints of type {kind} are not served by the local cloud"
-        raise Fault("NotImplemented", f"{problem}; served: LAUNCH, NOTIFICATION, RESOURCE_UPDATE", 501)
+        raise Fault("NotImplemented", f"{problem}; served: LAUNCH, RESOURCE_UPDATE", 501)
     try:
         parsed = json.loads(text)
     except ValueError as error:
         raise Fault("InvalidParametersException", f"Parameters is not JSON: {error}") from error
     members: dict[str, set[str]] = {
         "LAUNCH": {"RoleArn", "LocalRoleName"},
-        "NOTIFICATION": {"NotificationArns"},
         "RESOURCE_UPDATE": {"Version", "Properties"},
     }
     if kind not in members:
@@ -271,7 +270,9 @@ def _constraint_parameters(kind: str, text: str) -> Document:
 
 def _described(kind: str, parsed: Document) -> str:
     if kind == "LAUNCH":
-        return f"Launch as {parsed['RoleArn']}" if "RoleArn" in parsed else f"Launch as local role {parsed['LocalRoleName']}"
-    if kind == "NOTIFICATION":
-        return f"Notify {', '.join(parsed['NotificationArns'])}"
+        return (
+            f"Launch as {parsed['RoleArn']}"
+            if "RoleArn" in parsed
+            else f"Launch as local role {parsed['LocalRoleName']}"
+        )
     return "Tag update on provisioned product"

@@ -88,7 +88,7 @@ class CodeCommitSource(_Source):
         )
 
     def _tree(self, job: Job, repository: str, commit_id: str) -> bytes:
-        """AWS fetches the zip with codecommit:UploadArchive, which is no public operation; so it is asked in-process."""
+        """AWS fetches the zip with codecommit:UploadArchive, which no SDK has; so it is asked in-process."""
         from localcloud.services.codecommit.git import GitError
 
         try:

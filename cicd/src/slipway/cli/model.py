@@ -1,0 +1,84 @@
+"""slipway model …"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from slipway.cli import common
+from slipway.errors import SlipwayError
+from slipway.progress import Progress
+from slipway.settings import environment
+from slipway.versions import CAUSES
+
+HELP = "makes models: the SageMaker pipeline, the registry and the release bundle"
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    texts = {
+        "build": "train, measure and register a model of this commit, and write its release bundle",
+        "definition": "print the definition of the SageMaker pipeline, as JSON",
+        "version": "print the version that the next model will have",
+    }
+    for name, run in (("build", build), ("definition", definition), ("version", version)):
+        verb = verbs.add_parser(name, help=texts[name])
+        common.add_root(verb)
+        common.add_namespace(verb)
+        if name == "build":
+            verb.add_argument("--output", type=Path, help="write what release.json says to this file, too")
+        verb.set_defaults(run=run)
+
+
+def _build(given: argparse.Namespace) -> Any:
+    from slipway.model import Build
+
+    cause = environment("CAUSE", "manual")
+    if cause not in CAUSES:
+        raise SlipwayError(f"CAUSE: given {cause!r}, allowed {', '.join(CAUSES)}")
+    # CodePipeline hands the commit over as a variable; CodeBuild says what it checked out.
+    commit = environment("COMMIT_ID", environment("CODEBUILD_RESOLVED_SOURCE_VERSION", "unknown"))
+    return Build(
+        session=common.session(),
+        namespace=common.namespace(given),
+        name=environment("SLIPWAY_PROJECT"),
+        root=given.root.resolve(),
+        commit=commit,
+        cause=cause,
+        token=environment("CODEBUILD_BUILD_ID", "by hand"),
+    )
+
+
+def build(given: argparse.Namespace) -> None:
+    """slipway model build"""
+    from slipway import model
+    from slipway.pipeline.definition import definition as define
+
+    release = model.build(_build(given), Progress(), define)
+    if given.output:
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(json.dumps(release, indent=2) + "\n", encoding="utf-8")
+
+
+def definition(given: argparse.Namespace) -> None:
+    """slipway model definition"""
+    from slipway import model
+    from slipway.pipeline.definition import definition as define
+
+    wanted = _build(given)
+    plan, _ = model.prepare(wanted)
+    print(define(plan, wanted.session))
+
+
+def version(given: argparse.Namespace) -> None:
+    """slipway model version"""
+    from slipway import configuration, registry, settings
+    from slipway.versions import following
+
+    wanted = _build(given)
+    project = configuration.load(wanted.root / "project.yaml")
+    own = settings.project(wanted.session.client("ssm"), wanted.namespace, wanted.name)
+    newest = registry.newest(wanted.session.client("sagemaker"), own["model-package-group"], project.tag)
+    print(following(project.tag, [newest.version] if newest else [], wanted.cause))

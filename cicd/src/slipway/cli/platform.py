@@ -1,0 +1,122 @@
+"""slipway platform …"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from slipway.cli import common
+from slipway.errors import SlipwayError
+from slipway.progress import Progress, table
+from slipway.settings import environment
+
+HELP = "brings the platform into an account"
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    texts = {
+        "bootstrap": "deploy an account's foundation, as its administrator: once for each account, and for upgrades",
+        "deploy": "deploy the platform into the tooling account, as the Full Stack Developer",
+        "workload": "deploy a staging or production account's part, as its Full Stack Developer",
+        "package": "pack the assets of a release into a folder, for a look at them",
+    }
+    for name, run in (("bootstrap", bootstrap), ("deploy", deploy), ("workload", workload), ("package", package)):
+        verb = verbs.add_parser(name, help=texts[name])
+        verb.add_argument("--repository", type=Path, default=Path(), help="the platform repository (default: here)")
+        if name == "package":
+            verb.add_argument(
+                "--output", type=Path, default=Path("build/assets"), help="folder (default: build/assets)"
+            )
+        else:
+            common.add_namespace(verb)
+            verb.add_argument(
+                "--parameter",
+                action="append",
+                default=[],
+                metavar="NAME=VALUE",
+                help="a parameter of the root template; may be given several times",
+            )
+        verb.set_defaults(run=run)
+    made = verbs.add_parser("artifacts", help="mirror the base image, publish the package, build the build image")
+    made.add_argument("--wheel", type=Path, required=True, help="the wheel to publish")
+    made.add_argument("--context", type=Path, default=Path(), help="the build image's context (default: here)")
+    common.add_namespace(made)
+    common.add_pip_configuration(made)
+    made.set_defaults(run=artifacts)
+
+
+def _deployment(given: argparse.Namespace) -> Any:
+    from slipway.platform.deploy import Deployment
+
+    parameters = {}
+    for pair in given.parameter:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise SlipwayError(f"--parameter: given {pair!r}, allowed NAME=VALUE")
+        parameters[name] = value
+    return Deployment(common.session(), common.namespace(given), given.repository.resolve(), parameters)
+
+
+def _tell(outputs: dict[str, str], progress: Progress) -> None:
+    if outputs:
+        print(table(sorted(outputs.items()), ("output", "value")))
+    progress.say("done")
+
+
+def bootstrap(given: argparse.Namespace) -> None:
+    """slipway platform bootstrap"""
+    from slipway.platform import deploy as deployer
+
+    progress = Progress()
+    _tell(deployer.bootstrap(_deployment(given), progress), progress)
+
+
+def deploy(given: argparse.Namespace) -> None:
+    """slipway platform deploy"""
+    from slipway.platform import deploy as deployer
+
+    progress = Progress()
+    _tell(deployer.release(_deployment(given), "platform", progress), progress)
+
+
+def workload(given: argparse.Namespace) -> None:
+    """slipway platform workload"""
+    from slipway.platform import deploy as deployer
+
+    progress = Progress()
+    _tell(deployer.release(_deployment(given), "workload", progress), progress)
+
+
+def package(given: argparse.Namespace) -> None:
+    """slipway platform package"""
+    from slipway.platform import assets
+
+    packed = assets.collect(given.repository.resolve())
+    folder = given.output / packed.prefix
+    for name, content in packed.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    size = sum(map(len, packed.files.values()))
+    Progress().say(f"{len(packed.files)} files, {size / 1e6:.1f} MB in {folder}")
+
+
+def artifacts(given: argparse.Namespace) -> None:
+    """slipway platform artifacts: all about the registries comes from the environment, as the build has it."""
+    from slipway.platform.artifacts import Artifacts, make
+
+    configuration = common.pip_configuration(given)
+    if configuration is None:
+        raise SlipwayError("pip has no configuration file: run `aws codeartifact login --tool pip` first")
+    wanted = Artifacts(
+        release=environment("SLIPWAY_RELEASE"),
+        base_source=environment("SLIPWAY_BASE_IMAGE"),
+        base_repository=environment("BASE_REPOSITORY_URI"),
+        build_repository=environment("BUILD_REPOSITORY_URI"),
+        wheel=given.wheel,
+        context=given.context,
+        pip_configuration=configuration,
+    )
+    make(common.session(), common.namespace(given), wanted, Progress())

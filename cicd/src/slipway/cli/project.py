@@ -1,0 +1,73 @@
+"""slipway project …"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from slipway.cli import common
+from slipway.errors import SlipwayError
+from slipway.progress import Progress
+from slipway.settings import environment
+
+HELP = "the project configuration file, and the stamping of new projects"
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    check = verbs.add_parser("validate", help="check project.yaml: exit code 2 and one message for each problem")
+    common.add_root(check)
+    check.set_defaults(run=validate)
+    page = verbs.add_parser("reference", help="print the reference of project.yaml, in Markdown")
+    page.set_defaults(run=reference)
+    schema = verbs.add_parser("schema", help="print the JSON Schema of project.yaml")
+    schema.set_defaults(run=print_schema)
+    first = verbs.add_parser("stamp", help="render the seed code and push it as a repository's first commit")
+    first.add_argument("--template", type=Path, required=True, help="the cookiecutter template: a folder or a zip")
+    common.add_namespace(first)
+    first.set_defaults(run=stamp)
+
+
+def validate(given: argparse.Namespace) -> None:
+    """slipway project validate"""
+    from slipway import configuration
+
+    path = given.root / "project.yaml"
+    project = configuration.load(path)
+    print(f"{path}: good ({project.project}, tag {project.tag}, {project.problem} on {project.data.dataset})")
+
+
+def reference(given: argparse.Namespace) -> None:
+    """slipway project reference"""
+    from slipway.configuration.reference import reference as page
+
+    print(page(), end="")
+
+
+def print_schema(given: argparse.Namespace) -> None:
+    """slipway project schema"""
+    from slipway.configuration.reference import json_schema
+
+    print(json_schema(), end="")
+
+
+def stamp(given: argparse.Namespace) -> None:
+    """slipway project stamp: all about the project comes from the environment, as the stamp build has it."""
+    from slipway import settings
+    from slipway.stamp import Stamp, put_placeholder
+    from slipway.stamp import stamp as run
+
+    text = environment("SLIPWAY_ANSWERS", "{}")
+    try:
+        answers = {str(name): str(value) for name, value in json.loads(text).items()}
+    except (ValueError, AttributeError):
+        raise SlipwayError(
+            f"SLIPWAY_ANSWERS: given {text!r}, allowed a JSON object of the template's answers"
+        ) from None
+    progress, session = Progress(), common.session()
+    wanted = Stamp(environment("SLIPWAY_PROJECT"), environment("SLIPWAY_REPOSITORY"), answers)
+    run(session.client("codecommit"), wanted, given.template, progress)
+    own = settings.project(session.client("ssm"), common.namespace(given), wanted.project)
+    put_placeholder(session.client("s3"), own["bucket"], own["key-arn"], progress)

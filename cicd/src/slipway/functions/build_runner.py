@@ -1,0 +1,92 @@
+"""A custom resource that runs a CodeBuild project for a stack and answers when it has ended.
+
+Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create or CreateAndUpdate).
+A deletion undoes nothing: what a build made (packages, images, a repository's first commit) has owners of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+
+from slipway.functions.response import answer, send
+
+logger = Logger(service="build-runner")
+
+POLL_SECONDS = 2.0
+# CloudFormation has to be told before Lambda ends the function.
+RESERVE_SECONDS = 45.0
+LOG_LINES = 8
+
+
+class BuildFailed(Exception):
+    """The build did not succeed; the message is the reason that the stack shows."""
+
+
+@logger.inject_lambda_context(log_event=False)  # type: ignore[untyped-decorator] # mypy skips Powertools
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Entry point of the Lambda function."""
+    properties = event["ResourceProperties"]
+    kind = event["RequestType"]
+    physical_id = event.get("PhysicalResourceId") or f"build/{properties.get('BuildProject')}/{event['RequestId']}"
+    logger.info("request", kind=kind, project=properties.get("BuildProject"))
+    try:
+        data = {}
+        if kind == "Create" or (kind == "Update" and properties.get("RunOn") == "CreateAndUpdate"):
+            seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+            data = {"BuildId": run(boto3.Session(), properties, seconds)}
+        body = answer(event, "SUCCESS", physical_id, data)
+    except Exception as error:
+        logger.exception("failed")
+        body = answer(event, "FAILED", physical_id, reason=str(error) or type(error).__name__)
+    send(event, body)
+
+
+def run(
+    session: Any,
+    properties: Mapping[str, Any],
+    seconds: float,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Run a build to its end and return its id. Raises BuildFailed if it fails or takes longer than `seconds`."""
+    codebuild = session.client("codebuild")
+    variables = [
+        {"name": name, "value": str(value), "type": "PLAINTEXT"}
+        for name, value in sorted(properties.get("Variables", {}).items())
+    ]
+    started = codebuild.start_build(projectName=properties["BuildProject"], environmentVariablesOverride=variables)
+    build_id = str(started["build"]["id"])
+    deadline = clock() + seconds
+    while True:
+        build = codebuild.batch_get_builds(ids=[build_id])["builds"][0]
+        if build["buildStatus"] == "SUCCEEDED":
+            return build_id
+        if build["buildStatus"] != "IN_PROGRESS":
+            raise BuildFailed(_reason(session, build))
+        if clock() > deadline:
+            raise BuildFailed(f"build {build_id} has not ended after {seconds:.0f} seconds; look at its log")
+        sleep(POLL_SECONDS)
+
+
+def _reason(session: Any, build: Mapping[str, Any]) -> str:
+    """Which phase failed and why, and the end of the log."""
+    parts = [f"build {build['id']} ended as {build['buildStatus']}"]
+    for phase in build.get("phases", []):
+        if phase.get("phaseStatus") in {"FAILED", "FAULT", "TIMED_OUT", "CLIENT_ERROR"}:
+            parts += [f"{phase['phaseType']}: {context.get('message', '')}" for context in phase.get("contexts", [])]
+    logs = build.get("logs", {})
+    if logs.get("groupName") and logs.get("streamName"):
+        try:
+            events = session.client("logs").get_log_events(
+                logGroupName=logs["groupName"], logStreamName=logs["streamName"], limit=LOG_LINES, startFromHead=False
+            )["events"]
+            parts += [event["message"].rstrip() for event in events]
+        except Exception:
+            logger.exception("the log of the build cannot be read")
+    return "\n".join(parts)

@@ -1,0 +1,88 @@
+"""Nested stacks: what AWS does with them and ministack does not.
+
+Transforms of a nested template are applied; a nested stack that fails to be created rolls itself back, so that nothing of
+it is left; and the parent's reason names the nested stack and its failed resources, as AWS words it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from typing import Any
+
+logger = logging.getLogger("localcloud.base")
+
+_TRANSFORMING: contextvars.ContextVar[list[dict[str, str]] | None] = contextvars.ContextVar(
+    "transforming", default=None
+)
+
+
+def install() -> None:
+    """Wrap ministack's deployment of a nested stack."""
+    from ministack.services.cloudformation import engine, provisioners
+
+    parse, deploy = engine._parse_template, provisioners._cfn_nested_stack_deploy
+
+    def parse_and_transform(body: str) -> Any:
+        template = parse(body)
+        parameters = _TRANSFORMING.get()
+        if parameters is None:
+            return template
+        _TRANSFORMING.set(None)
+        transformed = engine._apply_transforms(template, parameters)
+        if isinstance(transformed, engine._TransformFailed):
+            raise ValueError(transformed.error)
+        return transformed
+
+    def deploy_nested(logical_id: str, properties: dict[str, Any], parent: str, **previous: Any) -> Any:
+        given = properties.get("Parameters") or {}
+        _TRANSFORMING.set([{"Key": key, "Value": "" if value is None else str(value)} for key, value in given.items()])
+        known = _children(parent)
+        try:
+            return deploy(logical_id, properties, parent, **previous)
+        except Exception as error:
+            failed = [name for name in _children(parent) - known]
+            if previous.get("previous_physical_id") or not failed:
+                raise
+            raise ValueError(_roll_back(failed[0], error)) from error
+        finally:
+            _TRANSFORMING.set(None)
+
+    engine._parse_template = parse_and_transform
+    provisioners._cfn_nested_stack_deploy = deploy_nested
+
+
+def _children(parent: str) -> set[str]:
+    from ministack.services.cloudformation import _stacks
+
+    return {name for name in list(_stacks) if _stacks[name].get("_parent_stack_name") == parent}
+
+
+def _roll_back(name: str, error: Exception) -> str:
+    """Delete what the nested stack had made. Returns the parent's reason."""
+    from ministack.services.cloudformation import _stacks, provisioners
+    from ministack.services.cloudformation.stacks import _add_event
+
+    stack = _stacks[name]
+    stack_id, reason = stack["StackId"], str(stack.get("StackStatusReason", "")) or str(error)
+    failed = reason.removeprefix("Resource ").split(" failed:")[0] if reason.startswith("Resource ") else ""
+    made: dict[str, Any] = stack.get("_resources", {})
+
+    def tell(status: str, text: str = "") -> None:
+        stack["StackStatus"], stack["StackStatusReason"] = status, text
+        _add_event(stack_id, name, name, "AWS::CloudFormation::Stack", status, text, stack_id)
+
+    summary = f"The following resource(s) failed to create: [{failed}]. " if failed else f"{reason} "
+    tell("ROLLBACK_IN_PROGRESS", summary + "Rollback requested by user.")
+    for logical_id, resource in reversed(list(made.items())):
+        kind, physical_id = resource["ResourceType"], resource["PhysicalResourceId"]
+        try:
+            provisioners._delete_resource(kind, physical_id, resource["Properties"], name, logical_id)
+        except Exception as problem:
+            logger.warning("rollback of %s in %s: %s", logical_id, name, problem)
+            _add_event(stack_id, name, logical_id, kind, "DELETE_FAILED", str(problem), physical_id)
+            continue
+        made.pop(logical_id, None)
+        _add_event(stack_id, name, logical_id, kind, "DELETE_COMPLETE", physical_id=physical_id)
+    tell("ROLLBACK_COMPLETE")
+    return f"Embedded stack {stack_id} was not successfully created: {summary.strip()}"

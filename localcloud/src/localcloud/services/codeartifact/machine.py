@@ -1,0 +1,237 @@
+"""The machine's own package index: found where pip and uv find theirs, and read for names that nobody published."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import html
+import json
+import os
+import re
+import secrets
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
+
+import httpx
+
+_PAGE_SECONDS = 300.0
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_ACCEPT = "application/vnd.pypi.simple.v1+html;q=0.9, text/html;q=0.5"
+_LINK = re.compile(r"(<a\b[^>]*?\bhref\s*=\s*)([\"'])(.*?)\2", re.IGNORECASE | re.DOTALL)
+# Asks pip itself, so that every file that pip reads and its built-in default count.
+_ASK_PIP = """\
+import json, sys
+sys.path[:0] = sys.argv[1:]
+from pip._internal.configuration import Configuration
+from pip._internal.models.index import PyPI
+configuration = Configuration(isolated=False)
+configuration.load()
+flat = {}
+for key, value in configuration.items():
+    flat.update(value if isinstance(value, dict) else {key: value})
+named = [flat.get(key) for key in (":env:.index-url", "install.index-url", "global.index-url")]
+print(json.dumps([next((item for item in named if item), None), PyPI.simple_url]))
+"""
+
+
+class IndexUnavailable(Exception):
+    """The machine's index cannot be asked: the status to answer with, and why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Page:
+    """A simple page with absolute links."""
+
+    body: str
+    found: bool
+
+
+def find_index(environ: Mapping[str, str]) -> str:
+    """The URL of the index that package clients on this machine use.
+
+    Raises:
+        IndexUnavailable: none is configured and there is no pip to know a default.
+    """
+    for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+        if environ.get(name):
+            value = environ[name]
+            named = re.match(r"[A-Za-z0-9_.-]+=(?=[a-z]+://)", value)  # uv allows name=url
+            return value[named.end() :] if named else value
+    configured, default = _ask_pip(environ)
+    found = configured or _from_uv(environ) or default
+    if not found:
+        raise IndexUnavailable(502, "no package index is configured on this machine; set PIP_INDEX_URL to one")
+    return found
+
+
+def _ask_pip(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+    base = getattr(sys, "_base_executable", "") or sys.executable
+    try:
+        import ensurepip
+
+        wheels = [str(path) for path in sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))]
+    except ImportError:
+        wheels = []
+    try:
+        done = subprocess.run(
+            [base, "-c", _ASK_PIP, *wheels[-1:]], env=dict(environ), capture_output=True, text=True, timeout=30,
+            check=True, cwd="/",
+        )  # fmt: skip
+        configured, default = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None, None
+    return configured, default
+
+
+def _from_uv(environ: Mapping[str, str]) -> str | None:
+    home = Path(environ.get("HOME") or "/nonexistent")
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    for path in (Path(environ.get("UV_CONFIG_FILE") or "/nonexistent"), config / "uv/uv.toml", Path("/etc/uv/uv.toml")):
+        try:
+            settings = tomllib.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        for item in settings.get("index", []):
+            if item.get("default"):
+                return str(item["url"])
+        found = settings.get("index-url") or settings.get("pip", {}).get("index-url")
+        if found:
+            return str(found)
+    return None
+
+
+class MachineIndex:
+    """Reads simple pages and files. Pages are remembered for some minutes."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = dict(os.environ if environ is None else environ)
+        self._lock = threading.Lock()
+        self._pages: dict[str, tuple[float, Page]] = {}
+        self._secret = secrets.token_bytes(32)
+        self._url: str | None = None
+        self._client: httpx.Client | None = None
+
+    def _open(self) -> tuple[str, httpx.Client]:
+        with self._lock:
+            if self._url is None or self._client is None:
+                self._url = find_index(self._environ).rstrip("/") + "/"
+                certificates = next(
+                    (
+                        self._environ[name]
+                        for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+                        if Path(self._environ.get(name) or "/nonexistent").is_file()
+                    ),
+                    True,
+                )
+                self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=True, verify=_verify(certificates))
+            return self._url, self._client
+
+    def page(self, name: str, proxy: Callable[[str, str], str]) -> Page:
+        """The simple page of a name, links absolute, hashes kept.
+
+        Args:
+            name: normalised.
+            proxy: makes an address of ours from (signed reference, file name), for an index with a password.
+
+        Raises:
+            IndexUnavailable: the index cannot be reached or answers with an error.
+        """
+        with self._lock:
+            known = self._pages.get(name)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        url, client = self._open()
+        place = f"{url}{name}/"
+        if url.startswith("file:"):
+            raise IndexUnavailable(502, f"the machine's package index {url} is a directory, which is not served")
+        response = self._get(client, place)
+        if response.status_code == 404:
+            page = Page("", False)
+        else:
+            private = "@" in urlsplit(url).netloc
+            base = str(response.url)
+
+            def absolute(match: re.Match[str]) -> str:
+                target, fragment = urldefrag(urljoin(base, html.unescape(match[3])))
+                if private:
+                    target = proxy(self.sign(target), urlsplit(target).path.rsplit("/", 1)[-1])
+                whole = f"{target}#{fragment}" if fragment else target
+                return f'{match[1]}"{html.escape(whole)}"'
+
+            page = Page(_LINK.sub(absolute, response.text), True)
+        with self._lock:
+            self._pages[name] = (time.monotonic() + _PAGE_SECONDS, page)
+        return page
+
+    def _get(self, client: httpx.Client, url: str) -> httpx.Response:
+        shown = _without_password(url)
+        try:
+            response = client.get(url, headers={"Accept": _ACCEPT})
+        except httpx.TimeoutException as error:
+            raise IndexUnavailable(504, f"the machine's package index did not answer in time: {shown}") from error
+        except httpx.HTTPError as error:
+            raise IndexUnavailable(502, f"the machine's package index cannot be reached: {shown}: {error}") from error
+        if response.status_code not in (200, 404):
+            raise IndexUnavailable(502, f"the machine's package index answered {response.status_code} for {shown}")
+        return response
+
+    def sign(self, url: str) -> str:
+        """A reference to a URL that only this process can make, so that the proxy fetches nothing else."""
+        mark = hmac.new(self._secret, url.encode(), hashlib.sha256).hexdigest()[:32]
+        return f"{mark}{base64.urlsafe_b64encode(url.encode()).decode().rstrip('=')}"
+
+    def stream(self, reference: str) -> Iterator[bytes]:
+        """The bytes behind a signed reference.
+
+        Raises:
+            IndexUnavailable: the reference is not ours, or the file cannot be had.
+        """
+        encoded = reference[32:]
+        try:
+            url = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        except ValueError:
+            url = ""
+        if not url or not hmac.compare_digest(self.sign(url), reference):
+            raise IndexUnavailable(404, "this link is no longer good; ask for the simple page again")
+        index, client = self._open()
+        user = urlsplit(index)
+        request = client.build_request("GET", url)
+        same = urlsplit(url).hostname == user.hostname
+        auth = httpx.BasicAuth(user.username or "", user.password or "") if same and user.username else None
+        try:
+            response = client.send(request, stream=True, auth=auth)
+        except httpx.HTTPError as error:
+            raise IndexUnavailable(502, f"{_without_password(url)} cannot be had: {error}") from error
+        if response.status_code != 200:
+            response.close()
+            raise IndexUnavailable(502, f"{_without_password(url)} answered {response.status_code}")
+
+        def chunks() -> Iterator[bytes]:
+            try:
+                yield from response.iter_bytes(1 << 16)
+            finally:
+                response.close()
+
+        return chunks()
+
+
+def _verify(certificates: str | bool) -> ssl.SSLContext | bool:
+    return ssl.create_default_context(cafile=certificates) if isinstance(certificates, str) else True
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
