@@ -79,7 +79,7 @@ class Bench:
 
     def bucket(self, name: str) -> str:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-        return name
+        return str(name)
 
     def source_action(self, **configuration: str) -> dict[str, Any]:
         given = {"S3Bucket": self.source, "S3ObjectKey": "app.zip", "PollForSourceChanges": "false", **configuration}
@@ -106,7 +106,7 @@ class Bench:
 
     def create(self, *stages: Any, **more: Any) -> str:
         """Create a pipeline and return its name."""
-        name = more.pop("name", f"p-{uuid4().hex[:8]}")
+        name = str(more.pop("name", f"p-{uuid4().hex[:8]}"))
         self.pipelines.create_pipeline(pipeline=self.declare(name, *stages, **more))
         return name
 
@@ -143,7 +143,8 @@ class Bench:
             state = self.stage(name, stage)
             if execution and state.get("latestExecution", {}).get("pipelineExecutionId") != execution:
                 return None
-            return state["actionStates"][0].get("latestExecution", {}).get("token")
+            token: str | None = state["actionStates"][0].get("latestExecution", {}).get("token")
+            return token
 
         return str(until(look, what=f"approval token of {name} {stage}"))
 

@@ -14,7 +14,7 @@ REGION = "eu-west-1"
 TOOLING, STAGING = "111111111111", "222222222222"
 
 # One program for all tests: what it does is said by its arguments, hyperparameters and environment.
-PROGRAM = '''
+PROGRAM = """
 import http.server, json, os, pathlib, signal, sys, time
 BASE = pathlib.Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 
@@ -27,7 +27,8 @@ def train():
     if "fail" in hyper:
         (BASE / "output/failure").write_text(hyper["fail"])
         return 1
-    files = {c: sorted(str(p.relative_to(BASE / "input/data" / c)) for p in (BASE / "input/data" / c).rglob("*") if p.is_file()) for c in channels}
+    data = BASE / "input/data"
+    files = {c: sorted(str(p.relative_to(data / c)) for p in (data / c).rglob("*") if p.is_file()) for c in channels}
     keys = ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN", "SAGEMAKER_REGION", "AWS_ACCESS_KEY_ID", "AWS_REGION", "MARK")
     (BASE / "model/model.json").write_text(json.dumps({
         "files": files, "hyper": hyper, "env": {k: os.environ.get(k) for k in keys},
@@ -51,14 +52,18 @@ def process(args):
         return int(os.environ["EXIT"])
     target.mkdir(parents=True, exist_ok=True)
     names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()) if source.is_dir() else []
-    (target / "report.json").write_text(json.dumps({"files": names, "metrics": {"rmse": float(os.environ.get("RMSE", 12.5))}}))
+    rmse = float(os.environ.get("RMSE", 12.5))
+    (target / "report.json").write_text(json.dumps({"files": names, "metrics": {"rmse": rmse}}))
     return 0
 
 class Server(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args): pass
     def answer(self, status, body, kind="text/plain"):
-        self.send_response(status); self.send_header("Content-Type", kind); self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Amzn-SageMaker-Custom-Attributes", self.headers.get("X-Amzn-SageMaker-Custom-Attributes", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        trace = "X-Amzn-SageMaker-Custom-Attributes"
+        self.send_header(trace, self.headers.get(trace, ""))
         self.end_headers(); self.wfile.write(body)
     def do_GET(self):
         self.answer(503 if os.environ.get("NEVER_HEALTHY") else 200, b"")
@@ -69,8 +74,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         if body == "broken": return self.answer(500, b"a fault in the model")
         model = BASE / "model/model.json"
         found = json.loads(model.read_text()) if model.exists() else None
-        self.answer(200, json.dumps({"echo": body, "type": self.headers["Content-Type"], "accept": self.headers["Accept"],
-            "pid": os.getpid(), "mark": os.environ.get("MARK"), "model": found is not None}).encode(), "application/json")
+        told = {"echo": body, "type": self.headers["Content-Type"], "accept": self.headers["Accept"]}
+        told |= {"pid": os.getpid(), "mark": os.environ.get("MARK"), "model": found is not None}
+        self.answer(200, json.dumps(told).encode(), "application/json")
 
 def serve():
     if os.environ.get("CRASH"):
@@ -82,7 +88,7 @@ if sys.argv[1] == "train": sys.exit(train())
 if sys.argv[1] == "serve": sys.exit(serve())
 if sys.argv[1] == "process": sys.exit(process(sys.argv[2:]))
 sys.exit(f"unknown {sys.argv[1:]}")
-'''
+"""
 
 DOCKERFILE = """FROM public.ecr.aws/docker/library/python:3.11-slim
 COPY program.py /opt/program/program.py

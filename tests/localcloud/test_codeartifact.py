@@ -62,7 +62,7 @@ class Outside:
         outside = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name that the base class calls
+            def do_GET(self) -> None:
                 outside.asked.append(self.path)
                 status, body = outside.answer(self.path)
                 self.send_response(status)
@@ -139,9 +139,9 @@ def index_url(local: Any, domain: str, repository: str, password: str | None = N
 def get(url: str, password: str, accept: str = "text/html") -> tuple[int, str]:
     """Status and text of a request with a token."""
     header = base64.b64encode(f"aws:{password}".encode()).decode()
-    request = urllib.request.Request(url, headers={"Authorization": f"Basic {header}", "Accept": accept})  # noqa: S310
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {header}", "Accept": accept})
     try:
-        with urllib.request.urlopen(request) as answer:  # noqa: S310
+        with urllib.request.urlopen(request) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -210,7 +210,9 @@ def test_repositories_have_upstreams_or_an_external_connection(cloud: Any) -> No
     client.disassociate_external_connection(domain=domain, repository="public", externalConnection="public:pypi")
     names = [item["name"] for item in client.list_repositories_in_domain(domain=domain)["repositories"]]
     assert names == ["public", "team"]
-    message = fails("ValidationException", client.get_repository_endpoint, domain=domain, repository="team", format="npm")
+    message = fails(
+        "ValidationException", client.get_repository_endpoint, domain=domain, repository="team", format="npm"
+    )
     assert "'npm' is not served by the local cloud; served: pypi, generic" in message
 
 
@@ -222,7 +224,13 @@ def test_policies_are_kept_with_revisions(cloud: Any) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": []})
     made = client.put_domain_permissions_policy(domain=domain, policyDocument=text)["policy"]
     assert client.get_domain_permissions_policy(domain=domain)["policy"] == made
-    fails("ConflictException", client.put_domain_permissions_policy, domain=domain, policyDocument=text, policyRevision="x")
+    fails(
+        "ConflictException",
+        client.put_domain_permissions_policy,
+        domain=domain,
+        policyDocument=text,
+        policyRevision="x",
+    )
     fails("ValidationException", client.put_domain_permissions_policy, domain=domain, policyDocument="{")
     client.delete_domain_permissions_policy(domain=domain, policyRevision=made["revision"])
 
@@ -233,7 +241,9 @@ def test_a_token_lasts_as_long_as_asked(cloud: Any) -> None:
     client.create_domain(domain=domain)
     assert client.get_authorization_token(domain=domain, durationSeconds=900)["authorizationToken"]
     assert client.get_authorization_token(domain=domain, durationSeconds=0)["expiration"]
-    assert "allowed: 0" in fails("ValidationException", client.get_authorization_token, domain=domain, durationSeconds=60)
+    assert "allowed: 0" in fails(
+        "ValidationException", client.get_authorization_token, domain=domain, durationSeconds=60
+    )
     fails("ResourceNotFoundException", client.get_authorization_token, domain="no-such-domain")
 
 
@@ -275,8 +285,12 @@ def test_what_twine_uploads_uv_and_pip_install_and_the_api_describes(
     assert asset["hashes"]["SHA-256"] == digest
     sent = client.get_package_version_asset(**at, packageVersion="1.2.0", asset=file.name)
     assert sent["asset"].read() == file.read_bytes()
-    assert client.delete_package_versions(**at, versions=["1.2.0", "9"])["failedVersions"]["9"]["errorCode"] == "NOT_FOUND"
-    assert get(url.replace(f"aws:{url.split('aws:')[1].split('@')[0]}@", "") + "my-tool/", token(local, domain))[0] == 404
+    assert (
+        client.delete_package_versions(**at, versions=["1.2.0", "9"])["failedVersions"]["9"]["errorCode"] == "NOT_FOUND"
+    )
+    assert (
+        get(url.replace(f"aws:{url.split('aws:')[1].split('@')[0]}@", "") + "my-tool/", token(local, domain))[0] == 404
+    )
 
 
 def test_the_index_speaks_json_too(local: Any, domain: str, repository: str, tmp_path: Path) -> None:
@@ -319,7 +333,7 @@ def test_a_damaged_or_misnamed_upload_is_refused(local: Any, domain: str, reposi
         basic = base64.b64encode(f"aws:{token(local, domain)}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": f"multipart/form-data; boundary={mark}"}
         try:
-            with urllib.request.urlopen(urllib.request.Request(endpoint, body, headers)) as answer:  # noqa: S310
+            with urllib.request.urlopen(urllib.request.Request(endpoint, body, headers)) as answer:
                 return answer.status, ""
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -504,7 +518,10 @@ def test_cloudformation_makes_and_removes_domain_and_repositories(cloud: Any) ->
     stacks, client = cloud.client("cloudformation"), cloud.client("codeartifact")
     stacks.create_stack(StackName=name, TemplateBody=TEMPLATE.format(name=name))
     stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    outputs = {item["OutputKey"]: item["OutputValue"] for item in stacks.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]}
+    outputs = {
+        item["OutputKey"]: item["OutputValue"]
+        for item in stacks.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
+    }
     assert outputs["Domain"] == f"arn:aws:codeartifact:eu-west-1:{OWNER}:domain/{name}"
     assert outputs["Team"] == f"arn:aws:codeartifact:eu-west-1:{OWNER}:repository/{name}/team"
     team = client.describe_repository(domain=name, repository="team")["repository"]

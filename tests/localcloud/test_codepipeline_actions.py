@@ -199,6 +199,26 @@ def test_a_power_cut_during_a_build(own_cloud: Any) -> None:
     assert "Build terminated with state: " in message
 
 
+def test_ecr_source(cloud: Any, bench: Any) -> None:
+    """The tag's digest is the revision, and imageDetail.json says where the image is."""
+    repository, client = f"images-{bench.id}", cloud.client("ecr")
+    client.create_repository(repositoryName=repository)
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+    put = client.put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag="v1")
+    digest = put["image"]["imageId"]["imageDigest"]
+    deploy = bench.deploy(configuration={"ObjectKey": "image.zip"})
+    declaration = bench.declare(f"ecr-{bench.id}", [deploy])
+    given = {"RepositoryName": repository, "ImageTag": "v1"}
+    source = action("Source", "Source", "ECR", configuration=given, outputArtifacts=[{"name": "Code"}])
+    declaration["stages"][0]["actions"] = [source]
+    bench.pipelines.create_pipeline(pipeline=declaration)
+    ended = bench.ends(declaration["name"], first(bench, declaration["name"]), "Succeeded")
+    assert ended["artifactRevisions"][0]["revisionId"] == digest
+    body = bench.s3.get_object(Bucket=bench.store, Key="image.zip")["Body"].read()
+    detail = json.loads(zipfile.ZipFile(io.BytesIO(body)).read("imageDetail.json"))
+    assert detail["ImageURI"] == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{repository}@{digest}"
+
+
 # -- deployments -----------------------------------------------------------------------------------------------------
 
 TEMPLATE = {

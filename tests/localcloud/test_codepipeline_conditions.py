@@ -81,3 +81,39 @@ def test_a_variable_that_was_never_produced_fails_the_action(bench: Any) -> None
     ended = bench.ends(name, bench.executions(name)[0]["pipelineExecutionId"], "Failed")
     assert "Action name=Deploy" in ended["statusSummary"]
     assert "#{Source.Nope}" in ended["statusSummary"]
+
+
+def test_an_alarm_keeps_executions_out(cloud: Any, bench: Any) -> None:
+    """CloudWatchAlarm fails while the alarm is in ALARM, and passes when it is not."""
+    alarm = f"alarm-{bench.id}"
+    watch = cloud.client("cloudwatch")
+    watch.put_metric_alarm(
+        AlarmName=alarm,
+        MetricName="m",
+        Namespace="n",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="ignore",
+    )
+    watch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="test")
+    rule = {
+        "name": "Quiet",
+        "ruleTypeId": {"category": "Rule", "owner": "AWS", "provider": "CloudWatchAlarm", "version": "1"},
+        "configuration": {"AlarmName": alarm},
+    }
+    guarded = {
+        "name": "Guarded",
+        "actions": [bench.deploy()],
+        "beforeEntry": {"conditions": [{"result": "FAIL", "rules": [rule]}]},
+    }
+    name = bench.create(guarded)
+    execution = bench.executions(name)[0]["pipelineExecutionId"]
+    bench.ends(name, execution, "Failed")
+    watch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="test")
+    bench.pipelines.retry_stage_execution(
+        pipelineName=name, stageName="Guarded", pipelineExecutionId=execution, retryMode="FAILED_ACTIONS"
+    )
+    bench.ends(name, execution, "Succeeded")

@@ -22,7 +22,7 @@ BUSY = ("Creating", "Updating", "Deleting")
 
 
 @pytest.fixture(scope="module")
-def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(cloud, tmp_path_factory.mktemp("images"))
 
 
@@ -226,8 +226,9 @@ def test_a_model_that_is_gone(shop: Shop) -> None:
         shop.bench.s3.delete_object(Bucket=bucket, Key=key)
         found = shop.settle(shop.endpoint(shop.config(model)))
         assert found["EndpointStatus"] == "Failed"
-        assert f'Failed to download model data for container "container_1" from URL: "{shop.data}"' in (
-            found["FailureReason"]
+        assert (
+            f'Failed to download model data for container "container_1" from URL: "{shop.data}"'
+            in (found["FailureReason"])
         )
     finally:
         shop.data = data
@@ -359,9 +360,7 @@ def test_what_is_not_served_is_refused_by_name(shop: Shop) -> None:
     """Shadows, serverless, canaries: never half done."""
     model = shop.model()
     create: Callable[..., Any] = shop.sagemaker.create_endpoint
-    shadow = shop.config(
-        variants=[shop.variant(model)], ShadowProductionVariants=[shop.variant(model, "Shadow")]
-    )
+    shadow = shop.config(variants=[shop.variant(model)], ShadowProductionVariants=[shop.variant(model, "Shadow")])
     serverless = shop.config(
         variants=[
             {
@@ -411,3 +410,60 @@ def refused_or_none(shop: Shop, name: str) -> str:
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return ""
+
+
+def template(shop: Shop, mark: str, **environment: str) -> str:
+    """A stack with model, configuration and endpoint, whose names CloudFormation makes."""
+    container = {"Image": shop.bench.image, "ModelDataUrl": shop.data, "Environment": {"MARK": mark, **environment}}
+    variant = {
+        "VariantName": "AllTraffic", "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+        "InitialInstanceCount": 1, "InstanceType": "ml.m5.large", "InitialVariantWeight": 1,
+    }  # fmt: skip
+    config = {"Fn::GetAtt": [f"Config{mark}", "EndpointConfigName"]}
+    return json.dumps(
+        {
+            "Resources": {
+                "Model": {
+                    "Type": "AWS::SageMaker::Model",
+                    "Properties": {"ExecutionRoleArn": shop.bench.role, "PrimaryContainer": container},
+                },
+                f"Config{mark}": {
+                    "Type": "AWS::SageMaker::EndpointConfig",
+                    "Properties": {"ProductionVariants": [variant]},
+                },
+                "Endpoint": {"Type": "AWS::SageMaker::Endpoint", "Properties": {"EndpointConfigName": config}},
+            },
+            "Outputs": {"Name": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}},
+        }
+    )
+
+
+def test_cloudformation_waits_for_the_endpoint(shop: Shop) -> None:
+    """A stack is complete when its endpoint serves; an update whose server does not come up is rolled back with the
+    reason, and the old model has served all the time."""
+    client, stack = shop.bench.cloud.client("cloudformation"), unique("stack")
+
+    def settled() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.describe_stacks(StackName=stack)["Stacks"][0]
+        return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+    client.create_stack(StackName=stack, TemplateBody=template(shop, "One"))
+    found = wait(settled, 60)
+    assert found["StackStatus"] == "CREATE_COMPLETE", found
+    name = found["Outputs"][0]["OutputValue"]
+    assert shop.ask(name)["mark"] == "One"
+    client.update_stack(StackName=stack, TemplateBody=template(shop, "Two"))
+    assert wait(settled, 60)["StackStatus"] == "UPDATE_COMPLETE"
+    assert shop.ask(name)["mark"] == "Two"
+    client.update_stack(StackName=stack, TemplateBody=template(shop, "Bad", CRASH="1"))
+    assert wait(settled, 60)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert shop.ask(name)["mark"] == "Two"
+    events = client.describe_stack_events(StackName=stack)["StackEvents"]
+    reasons = [event.get("ResourceStatusReason", "") for event in events if event["LogicalResourceId"] == "Endpoint"]
+    assert any("did not pass the ping health check" in reason for reason in reasons), reasons
+    client.delete_stack(StackName=stack)
+
+    def gone() -> bool:
+        return not shop.sagemaker.list_endpoints(NameContains=name)["Endpoints"]
+
+    wait(gone, 60)

@@ -7,7 +7,6 @@ import re
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tests.localcloud.sagemaker_support import STAGING, Bench, unique, wait
 
 
 @pytest.fixture(scope="module")
-def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(cloud, tmp_path_factory.mktemp("images"))
 
 
@@ -80,9 +79,7 @@ def test_processing_failure_tells_why(bench: Bench) -> None:
 def test_processing_message_is_the_exit_message(bench: Bench) -> None:
     """What the container leaves in /opt/ml/output/message is its word on how it ended."""
     name = unique("message")
-    request = bench.processing_arguments(
-        f"s3://{bench.bucket}/{name}", Environment={"MESSAGE": "rows: 0", "EXIT": "1"}
-    )
+    request = bench.processing_arguments(f"s3://{bench.bucket}/{name}", Environment={"MESSAGE": "rows: 0", "EXIT": "1"})
     job = bench.process(name, **request)
     assert job["ExitMessage"] == "rows: 0"
     assert job["FailureReason"] == "AlgorithmError: rows: 0, exit code: 1"
@@ -114,9 +111,7 @@ def test_processing_manifest(bench: Bench) -> None:
 def test_processing_without_network_has_no_credentials(bench: Bench) -> None:
     """Network isolation: nothing in the container can call AWS."""
     name = unique("isolated")
-    request = bench.processing_arguments(
-        f"s3://{bench.bucket}/{name}", NetworkConfig={"EnableNetworkIsolation": True}
-    )
+    request = bench.processing_arguments(f"s3://{bench.bucket}/{name}", NetworkConfig={"EnableNetworkIsolation": True})
     assert bench.process(name, **request)["ProcessingJobStatus"] == "Completed"
     assert "no credentials" in bench.logs("/aws/sagemaker/ProcessingJobs", name)
 
@@ -284,9 +279,7 @@ def test_training_stops_and_time_limit(bench: Bench) -> None:
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
     limited = bench.train(
         name + "-limit",
-        **bench.training_arguments(
-            HyperParameters={"sleep": "60"}, StoppingCondition={"MaxRuntimeInSeconds": 1}
-        ),
+        **bench.training_arguments(HyperParameters={"sleep": "60"}, StoppingCondition={"MaxRuntimeInSeconds": 1}),
     )
     assert (limited["TrainingJobStatus"], limited["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ ENDED = ("Succeeded", "Failed", "Stopped")
 
 
 @pytest.fixture(scope="module")
-def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(cloud, tmp_path_factory.mktemp("images"))
 
 
@@ -265,9 +266,7 @@ def test_steps_run_in_parallel(bench: Bench) -> None:
 
 def test_an_execution_stops(bench: Bench) -> None:
     """Stop ends the running job and starts nothing more."""
-    slow = step(
-        "Slow", "Processing", bench.processing_arguments(f"s3://{bench.bucket}/s", Environment={"SLEEP": "60"})
-    )
+    slow = step("Slow", "Processing", bench.processing_arguments(f"s3://{bench.bucket}/s", Environment={"SLEEP": "60"}))
     lab = Lab(bench, [slow, evaluation(bench, "After", DependsOn=["Slow"])])
     arn = lab.start()
     wait(lambda: lab.steps(arn).get("Slow", {}).get("Metadata"))
@@ -316,9 +315,7 @@ def test_definitions(bench: Bench) -> None:
     sagemaker, name = bench.sagemaker, unique("pipe")
     good = json.dumps({"Version": "2020-12-01", "Steps": [step("Stop", "Fail", {"ErrorMessage": "x"})]})
     bad = json.dumps({"Version": "2020-12-01", "Steps": [step("T", "Transform", {})]})
-    code, message = refused(
-        sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=bad, RoleArn=bench.role
-    )
+    code, message = refused(sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=bad, RoleArn=bench.role)
     assert code == "ValidationException"
     assert "Step T is of type Transform, which is not served" in message
     bench.put("definition.json", good)
@@ -327,9 +324,7 @@ def test_definitions(bench: Bench) -> None:
         PipelineDefinitionS3Location={"Bucket": bench.bucket, "ObjectKey": "definition.json"},
     )  # fmt: skip
     assert sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"] == good
-    code, message = refused(
-        sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=good, RoleArn=bench.role
-    )
+    code, message = refused(sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=good, RoleArn=bench.role)
     assert code == "ValidationException"
     assert "Pipeline names must be unique within an AWS account and region" in message
     assert refused(sagemaker.update_pipeline, PipelineName=name, PipelineDefinition=bad)[0] == "ValidationException"
@@ -338,7 +333,65 @@ def test_definitions(bench: Bench) -> None:
     assert refused(sagemaker.describe_pipeline, PipelineName=name)[0] == "ResourceNotFound"
 
 
-SDK = '''
+FUNCTION = """
+def handler(event, context):
+    if event.get("fail"):
+        raise ValueError("no capacity today")
+    return {"statusCode": 200, "version": f"V1.0.{event['count']}", "ready": True, "rows": 7}
+"""
+
+
+def test_lambda_steps(bench: Bench) -> None:
+    """A Lambda step gets its arguments, hands on typed outputs, and fails with the function's words."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("index.py", FUNCTION)
+    arn = bench.cloud.client("lambda").create_function(
+        FunctionName=unique("step"), Runtime="python3.11", Handler="index.handler", Code={"ZipFile": packed.getvalue()},
+        Role=bench.make_role(unique("lambda"), "lambda.amazonaws.com"),
+    )["FunctionArn"]  # fmt: skip
+    outputs = [
+        {"OutputName": "version", "OutputType": "String"},
+        {"OutputName": "ready", "OutputType": "Boolean"},
+        {"OutputName": "rows", "OutputType": "Integer"},
+    ]
+    call = step(
+        "Ask", "Lambda", {"count": {"Get": "Parameters.count"}, "fail": {"Get": "Parameters.fail"}},
+        FunctionArn=arn, OutputParameters=outputs,
+    )  # fmt: skip
+
+    def output(name: str) -> dict[str, str]:
+        return {"Get": f"Steps.Ask.OutputParameters['{name}']"}
+
+    check = step(
+        "Check", "Condition",
+        {
+            "Conditions": [
+                {"Type": "Equals", "LeftValue": output("ready"), "RightValue": True},
+                {"Type": "GreaterThan", "LeftValue": output("rows"), "RightValue": 5},
+            ],
+            "IfSteps": [step("Tell", "Fail", {"ErrorMessage": output("version")})],
+            "ElseSteps": [],
+        },
+    )  # fmt: skip
+    lab = Lab(
+        bench, [call, check],
+        Parameters=[
+            {"Name": "count", "Type": "Integer", "DefaultValue": 3},
+            {"Name": "fail", "Type": "Boolean", "DefaultValue": False},
+        ],
+    )  # fmt: skip
+    _, steps = lab.run()
+    assert steps["Ask"]["Metadata"]["Lambda"]["OutputParameters"] == [
+        {"Name": "version", "Value": "V1.0.3"}, {"Name": "ready", "Value": "true"}, {"Name": "rows", "Value": "7"}
+    ]  # fmt: skip
+    assert steps["Tell"]["Metadata"]["Fail"]["ErrorMessage"] == "V1.0.3"
+    _, steps = lab.run(fail="true")
+    assert steps["Ask"]["StepStatus"] == "Failed"
+    assert "no capacity today" in steps["Ask"]["FailureReason"]
+
+
+SDK = """
 import json, sys
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.processing import Processor
@@ -356,11 +409,13 @@ from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
 image, role, bucket, name = sys.argv[1:]
 session = PipelineSession(default_bucket=bucket)
 bound = ParameterFloat(name="Bound", default_value=25.0)
-processor = Processor(role=role, image_uri=image, instance_count=1, instance_type="ml.m5.large", sagemaker_session=session)
+processor = Processor(
+    role=role, image_uri=image, instance_count=1, instance_type="ml.m5.large", sagemaker_session=session)
 output = ProcessingOutput(output_name="report", s3_output=ProcessingS3Output(
     s3_uri=f"s3://{bucket}/{name}", local_path="/opt/ml/processing/output", s3_upload_mode="EndOfJob"))
 figures = PropertyFile(name="figures", output_name="report", path="report.json")
-arguments = processor.run(outputs=[output], arguments=["process", "/opt/ml/processing/input", "/opt/ml/processing/output"])
+arguments = processor.run(
+    outputs=[output], arguments=["process", "/opt/ml/processing/input", "/opt/ml/processing/output"])
 evaluate = ProcessingStep(name="Evaluate", step_args=arguments, property_files=[figures],
     cache_config=CacheConfig(enable_caching=True, expire_after="P30D"))
 rmse = JsonGet(step_name="Evaluate", property_file=figures, json_path="metrics.rmse")
@@ -370,7 +425,7 @@ pipeline = Pipeline(name=name, parameters=[bound], steps=[evaluate, gate], sagem
 pipeline.upsert(role_arn=role)
 pipeline.upsert(role_arn=role)
 print(json.dumps(pipeline.start(parameters={"Bound": 5.0}).arn))
-'''
+"""
 
 
 def test_the_sagemaker_sdk(bench: Bench, tmp_path: Path) -> None:

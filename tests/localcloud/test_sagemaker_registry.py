@@ -73,7 +73,7 @@ def test_a_version_waits_for_approval_and_keeps_what_it_is_given(sagemaker: Any,
 
 
 def test_numbers_are_given_once_whoever_asks_at_the_same_time(sagemaker: Any, group: str) -> None:
-    """Protects: two pipelines that register at once make two versions; a deleted version's number is not given again."""
+    """Protects: two pipelines that register at once make two versions; a deleted number is not given again."""
     with ThreadPoolExecutor(8) as pool:
         arns = list(pool.map(lambda _: register(sagemaker, group), range(12)))
     assert sorted(int(arn.rsplit("/", 1)[1]) for arn in arns) == list(range(1, 13))
@@ -162,7 +162,7 @@ def test_what_is_refused(sagemaker: Any, group: str) -> None:
 
 
 def test_changes_are_told_to_eventbridge(cloud: LocalCloud, sagemaker: Any, group: str) -> None:
-    """Protects: a rule on approvals fires with the fields that AWS documents, and can tell approval from other updates."""
+    """Protects: a rule on approvals fires, with AWS's fields, and can tell approval from other updates."""
     sqs, events = cloud.client("sqs"), cloud.client("events")
     url = sqs.create_queue(QueueName=group)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -100,9 +100,15 @@ def test_everything_that_the_reference_names_is_read() -> None:
         ("version: 1.0\nphases: {}", "Unknown buildspec version '1.0' at line 1; allowed values: 0.1, 0.2"),
         ("version: 0.2", "Expected the section 'phases'"),
         ("version: 0.2\nphase: {}", "Unknown key 'phase' in 'buildspec' at line 2; allowed: version, run-as"),
-        ("version: 0.2\nphases:\n  test: {commands: [a]}", "Unknown key 'test' in 'phases' at line 3; allowed: install"),
+        (
+            "version: 0.2\nphases:\n  test: {commands: [a]}",
+            "Unknown key 'test' in 'phases' at line 3; allowed: install",
+        ),
         ("version: 0.2\nphases:\n  build: {command: [a]}", "Unknown key 'command' in 'build' at line 3"),
-        ("version: 0.2\nphases:\n  build: {commands: []}", "Expected the key 'commands' in the phase 'build' at line 3"),
+        (
+            "version: 0.2\nphases:\n  build: {commands: []}",
+            "Expected the key 'commands' in the phase 'build' at line 3",
+        ),
         (
             "version: 0.2\nphases:\n  build:\n    commands:\n      - echo Hello: world",
             "Expected Commands[0] to be of string type: found subkeys instead at line 5, "
@@ -111,20 +117,32 @@ def test_everything_that_the_reference_names_is_read() -> None:
         ("version: 0.2\nrun-as: bob\nphases: {build: {commands: [a]}}", "'run-as: bob' at line 2 is not served"),
         ("version: 0.2\nproxy: {logs: yes}\nphases: {build: {commands: [a]}}", "'proxy' at line 2 is not served"),
         ("version: 0.2\nbatch: {fast-fail: no}\nphases: {build: {commands: [a]}}", "'batch' at line 2 is not served"),
-        ("version: 0.2\nphases: {build: {commands: [a], on-failure: GO}}", "Unknown on-failure 'GO' at line 2; allowed"),
+        (
+            "version: 0.2\nphases: {build: {commands: [a], on-failure: GO}}",
+            "Unknown on-failure 'GO' at line 2; allowed",
+        ),
         ("version: 0.2\nphases: {build: {commands: [a], on-failure: RETRY-101}}", "a count of 0 to 100"),
         ("version: 0.2\nphases: {build: {commands: [a], on-failure: 'RETRY-('}}", "is no regular expression"),
         ("version: 0.2\nphases: {install: {runtime-versions: {cobol: 1}}}", "Unknown runtime named 'cobol' at line 2"),
-        ("version: 0.2\nenv: {shell: fish}\nphases: {build: {commands: [a]}}", "Unknown shell 'fish' at line 2; allowed"),
+        (
+            "version: 0.2\nenv: {shell: fish}\nphases: {build: {commands: [a]}}",
+            "Unknown shell 'fish' at line 2; allowed",
+        ),
         ("version: 0.2\nenv: {variables: {CODEBUILD_X: 1}}\nphases: {build: {commands: [a]}}", "are reserved"),
         ("version: 0.2\nenv: {variables: {A-B: 1}}\nphases: {build: {commands: [a]}}", "is no name of an environment"),
         ("version: 0.2\nenv: {exported-variables: [AWS_X]}\nphases: {build: {commands: [a]}}", "cannot be exported"),
-        ("version: 0.2\nphases: {build: {commands: [a]}}\nartifacts: {name: x}", "Expected the key 'files' in 'artifacts'"),
+        (
+            "version: 0.2\nphases: {build: {commands: [a]}}\nartifacts: {name: x}",
+            "Expected the key 'files' in 'artifacts'",
+        ),
         (
             "version: 0.2\nphases: {build: {commands: [a]}}\nreports: {r: {files: [x], file-format: CLOVERXML}}",
             "The file-format 'CLOVERXML' at line 3 is not served by the local cloud; allowed: JUNITXML",
         ),
-        ("version: 0.2\nphases: {build: {commands: [a], commands: [b]}}", "The key 'commands' in 'build' at line 2 is given"),
+        (
+            "version: 0.2\nphases: {build: {commands: [a], commands: [b]}}",
+            "The key 'commands' in 'build' at line 2 is given",
+        ),
         ("- a\n- b", "Expected 'buildspec' to be a mapping of keys to values at line 1: found a sequence"),
     ],
 )
@@ -146,7 +164,9 @@ def test_commands_survive_yaml_as_they_are(phases: dict[str, list[str]]) -> None
 
 
 @settings(max_examples=150, deadline=None)
-@given(text=st.text(alphabet=string.printable, max_size=120) | st.binary(max_size=60).map(lambda b: b.decode("latin-1")))
+@given(
+    text=st.text(alphabet=string.printable, max_size=120) | st.binary(max_size=60).map(lambda b: b.decode("latin-1"))
+)
 def test_no_text_makes_the_parser_fail_otherwise_than_by_name(text: str) -> None:
     """Protects: garbage in a repository ends in a YAML_FILE_ERROR, never in a traceback of the local cloud."""
     try:
@@ -157,11 +177,15 @@ def test_no_text_makes_the_parser_fail_otherwise_than_by_name(text: str) -> None
 
 JSONS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(string.ascii_letters + ":- ", max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["version", "phases", "build", "commands", "env", "variables", "artifacts", "files", "reports"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["version", "phases", "build", "commands", "env", "variables", "artifacts", "files", "reports"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

@@ -12,15 +12,12 @@ from localcloud.core.constraints import _SURROGATES, check, summary
 from localcloud.core.model import load
 
 OURS = (
-    "codeartifact",
-    "codebuild",
-    "codecommit",
-    "codepipeline",
-    "ecr",
-    "sagemaker",
-    "sagemaker-runtime",
+    "codeartifact", "codebuild", "codecommit", "codepipeline", "ecr", "sagemaker", "sagemaker-runtime",
     "servicecatalog",
-)
+)  # fmt: skip
+GIT = {"RepositoryUrl": "https://example.com/r.git", "Branch": "a b"}
+ARN = "arn:aws:sagemaker:eu-west-1:111111111111:model/m"
+IN = "failed to satisfy constraint:"
 
 
 def problems(operation: str, **members: Any) -> list[str]:
@@ -33,10 +30,10 @@ def problems(operation: str, **members: Any) -> list[str]:
         ("DescribeModel", {}, "Value null at 'modelName' failed to satisfy constraint: Member must not be null"),
         (
             "DescribeModel", {"ModelName": "a" * 64},
-            f"Value '{'a' * 64}' at 'modelName' failed to satisfy constraint: Member must have length less than or equal to 63",
+            f"Value '{'a' * 64}' at 'modelName' {IN} Member must have length less than or equal to 63",
         ),
         (
-            "CreateCodeRepository", {"CodeRepositoryName": "r", "GitConfig": {"RepositoryUrl": "https://x", "Branch": "a b"}},
+            "CreateCodeRepository", {"CodeRepositoryName": "r", "GitConfig": GIT},
             "Value 'a b' at 'gitConfig.branch' failed to satisfy constraint: Member must satisfy regular expression "
             "pattern: [^ ~^:?*\\[]+",
         ),
@@ -46,19 +43,19 @@ def problems(operation: str, **members: Any) -> list[str]:
         ),
         (
             "ListModels", {"SortOrder": "Up"},
-            "Value 'Up' at 'sortOrder' failed to satisfy constraint: Member must satisfy enum value set: [Ascending, Descending]",
+            f"Value 'Up' at 'sortOrder' {IN} Member must satisfy enum value set: [Ascending, Descending]",
         ),
         (
-            "AddTags", {"ResourceArn": "arn:aws:sagemaker:eu-west-1:111111111111:model/m", "Tags": [{"Key": "k", "Value": "\0"}]},
+            "AddTags", {"ResourceArn": ARN, "Tags": [{"Key": "k", "Value": "\0"}]},
             "Value '\0' at 'tags.1.member.value' failed to satisfy constraint: Member must satisfy regular expression "
             "pattern: ([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)",
         ),
         (
             "CreateModel",
             {"ModelName": "m", "VpcConfig": {"SecurityGroupIds": ["sg_1"], "Subnets": ["subnet-1"]}},
-            "Value '[sg_1]' at 'vpcConfig.securityGroupIds' failed to satisfy constraint: Member must satisfy constraint: "
-            "[Member must have length less than or equal to 32, Member must have length greater than or equal to 0, Member "
-            "must satisfy regular expression pattern: [-0-9a-zA-Z]+]",
+            f"Value '[sg_1]' at 'vpcConfig.securityGroupIds' {IN} Member must satisfy constraint: "
+            "[Member must have length less than or equal to 32, Member must have length greater than or equal to 0, "
+            "Member must satisfy regular expression pattern: [-0-9a-zA-Z]+]",
         ),
     ],
 )  # fmt: skip
@@ -90,7 +87,7 @@ def test_all_problems_are_told_at_once() -> None:
 def test_what_is_allowed_passes() -> None:
     """Protects: letters of any language, and values at the bounds."""
     tags = [{"Key": "größe", "Value": "é 1"}]
-    assert problems("AddTags", ResourceArn="arn:aws:sagemaker:eu-west-1:111111111111:model/m", Tags=tags) == []
+    assert problems("AddTags", ResourceArn=ARN, Tags=tags) == []
     assert problems("DescribeModel", ModelName="a" * 63) == []
 
 

@@ -4,10 +4,8 @@ server validates them."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +15,11 @@ from hypothesis import strategies as st
 
 from localcloud.core import Call, Cloud, Fault
 from localcloud.core.constraints import check
-from localcloud.records import Records
+from localcloud.records import Records, coverage
 from localcloud.records.shaping import project
 from localcloud.services.sagemaker import SageMaker
 from localcloud.services.sagemaker.catalogue import KINDS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from records_strategies import request
+from tests.unit.records_strategies import request
 
 REGION = "eu-west-1"
 # What is given to these is looked into (images, models, definitions): they have tests of their own.
@@ -136,3 +132,13 @@ def test_kinds_that_would_have_to_act_are_refused_until_they_do(sagemaker: SageM
             continue
         behaves = bool(sagemaker.hooks(kind.name, "after_create")) or kind.create_operation in sagemaker.own_handlers()
         assert (kind.create_operation in handlers) == (not kind.acts or behaves), kind.name
+
+
+def test_the_table_of_operations_is_whole_and_true(sagemaker: SageMaker) -> None:
+    """Protects: the documentation tells for every operation of AWS's model what the local cloud does with it."""
+    table = dict(coverage(sagemaker))
+    assert set(table) == set(sagemaker.model.operation_names)
+    assert {name for name, support in table.items() if support != "refused"} == set(sagemaker.handlers())
+    assert table["CreateModelPackage"] == "served"
+    assert table["DescribeCodeRepository"] == "record"
+    assert table["CreatePresignedDomainUrl"] == "refused"

@@ -56,17 +56,18 @@ def test_every_property_reaches_the_request(declared: RecordResource) -> None:
     assert lost <= UNSENT.get(declared.kind, set())
 
 
+MONITORS = ("DataQuality", "ModelBias", "ModelExplainability", "ModelQuality")
 UNSENT: dict[str, set[str]] = {
     # CloudFormation itself made these into something else, or AWS lists as writable what Describe answers with.
-    **{f"{word}JobDefinition": {"EndpointName"} for word in ("DataQuality", "ModelBias", "ModelExplainability", "ModelQuality")},
+    **{f"{word}JobDefinition": {"EndpointName"} for word in MONITORS},
     "ImageVersion": {"Alias"},
+    "InferenceExperiment": {"DesiredState", "StatusReason"},
     "ModelCard": {"CreatedBy", "LastModifiedBy"},
     "ModelPackage": {"ModelPackageStatusDetails", "ModelPackageVersion"},
     "MonitoringSchedule": {
         "EndpointName", "FailureReason", "LastMonitoringExecutionSummary", "MonitoringScheduleStatus",
     },
     "Project": {"ServiceCatalogProvisionedProductDetails", "TemplateProviderDetails"},
-    "TrialComponent": set(),
 }  # fmt: skip
 
 
@@ -78,3 +79,40 @@ def test_every_kind_that_is_served_has_its_type() -> None:
     }
     acting = {f"AWS::SageMaker::{kind.name}" for kind in KINDS if kind.acts}
     assert every - WITHOUT - acting <= served
+
+
+def lost_below(
+    found: dict[str, Any], node: dict[str, Any], shape: Any, path: str, declared: RecordResource
+) -> list[str]:
+    """Nested properties of a schema that the request's shape has no member for."""
+    if "$ref" in node:
+        node = found["definitions"][node["$ref"].rsplit("/", 1)[1]]
+    if shape.type_name == "list":
+        return lost_below(found, node.get("items", {}), shape.member, path + "[]", declared)
+    if shape.type_name != "structure" or path.count(".") > 6:
+        return []
+    members = {name.lower(): member for name, member in shape.members.items()}
+    lost = []
+    for name, child in (node.get("properties") or {}).items():
+        member = members.get(declared.rename.get(name, name).lower())
+        if member is None:
+            lost.append(f"{path}.{name}")
+        else:
+            lost += lost_below(found, child, member, f"{path}.{name}", declared)
+    return lost
+
+
+@pytest.mark.parametrize("declared", TABLE, ids=TYPES)
+def test_nested_properties_reach_the_request_too(declared: RecordResource) -> None:
+    """Protects: names inside a property that differ from the API's are renamed, not dropped."""
+    found = schema(f"AWS::SageMaker::{declared.kind}")
+    members = Derived(KIND[declared.kind], load("sagemaker")).members("Create")
+    by_name = {name.lower(): shape for name, shape in members.items()}
+    only_read = set(names(found, "readOnlyProperties"))
+    lost = []
+    for name, node in found["properties"].items():
+        shape = by_name.get(declared.rename.get(name, name).lower())
+        if shape is not None:
+            lost += lost_below(found, node, shape, name, declared)
+    lost = [path for path in lost if path.replace("[]", "/*").replace(".", "/") not in only_read]
+    assert lost == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,8 +254,10 @@ def _mend(kind: str, given: object) -> str:
     return "change the value to one that is allowed"
 
 
-def _near(given: str, allowed: typing.Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(given, list(allowed), n=1)
+def _near(given: str, allowed: Iterable[str]) -> str | None:
+    names = list(allowed)
+    abbreviated = [name for name in names if len(given) > 1 and name.startswith(given)]
+    close = difflib.get_close_matches(given, names, n=1) or abbreviated
     return f"did you mean {close[0]}?" if close else None
 
 

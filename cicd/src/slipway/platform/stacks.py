@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -135,17 +136,32 @@ def _events(cloudformation: Any, name: str) -> list[dict[str, Any]]:
 
 
 def _first_failure(cloudformation: Any, name: str) -> str:
-    """The first thing that failed in the latest operation; what failed after it was cancelled because of it."""
+    """The first thing that failed in the latest operation; what failed after it was cancelled because of it.
+
+    Of a nested stack's failure the parent knows only that there was one: the reason is looked for inside it.
+    """
     reason = "no reason given"
     for event in reversed(_events(cloudformation, name)):  # newest first, back to the start of the operation
-        status = event.get("ResourceStatus", "")
-        if status in _FAILED and "cancelled" not in event.get("ResourceStatusReason", "").lower():
-            reason = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
-            nested = event.get("PhysicalResourceId", "")
-            own = event["LogicalResourceId"] == name or nested == event.get("StackId")
-            if event.get("ResourceType") == "AWS::CloudFormation::Stack" and nested and not own:
-                reason = f"{event['LogicalResourceId']} ▸ {_first_failure(cloudformation, nested)}"
-        own_event = event.get("PhysicalResourceId") == event.get("StackId")
-        if own_event and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
+        status, said = event.get("ResourceStatus", ""), event.get("ResourceStatusReason") or "no reason given"
+        own = event.get("PhysicalResourceId") == event.get("StackId")
+        if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
             break
+        if own or status not in _FAILED or "cancelled" in said.lower():
+            continue
+        reason = f"{event['LogicalResourceId']}: {said}"
+        if event.get("ResourceType") == "AWS::CloudFormation::Stack" and (nested := _nested(event, said)):
+            reason = f"{event['LogicalResourceId']} ▸ {_inside(cloudformation, nested, said)}"
     return reason
+
+
+def _nested(event: Mapping[str, Any], said: str) -> str | None:
+    """The ARN of a nested stack, from the event of its parent."""
+    found = re.search(r"arn:[^\s]+:stack/[^\s]+", f"{event.get('PhysicalResourceId') or ''} {said}")
+    return found.group(0).rstrip(".,") if found else None
+
+
+def _inside(cloudformation: Any, nested: str, said: str) -> str:
+    try:
+        return _first_failure(cloudformation, nested)
+    except ClientError:
+        return said  # it never came to be

@@ -58,6 +58,9 @@ def parse_json(body: bytes, kinds: Kinds) -> Columns:
 
 
 def _fast_csv(body: bytes) -> list[list[Any]] | None:
+    """The rows if they are bare numbers. Quotation marks and brackets mean one thing in CSV and another in JSON."""
+    if b'"' in body or b"[" in body:
+        return None
     try:
         rows = orjson.loads(b"[[" + body.strip().replace(b"\n", b"],[") + b"]]")
     except orjson.JSONDecodeError:

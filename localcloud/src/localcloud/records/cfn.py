@@ -36,7 +36,7 @@ class RecordResource:
         replace: createOnlyProperties; `A/B` is a part of a property. Where the kind has no Update operation, all but
             the tags are.
         name: (property, longest) that CloudFormation fills in where the template names none.
-        rename: property → member of the requests, where they differ.
+        rename: property, at any depth → member of the requests, where they differ.
         unpack: a property whose members are members of the request (`PipelineDefinition`).
         ask: identifying member → the member that Describe and Delete call it, where they differ.
         ready: waits, by the record's name, until a created or updated resource can be used; raises when it cannot.
@@ -165,6 +165,8 @@ class _Maker:
     ) -> Created:
         described = self._settled(context, identity)
         found = {**properties, **known, **described}
+        # Several schemas call the record's own ARN just that.
+        found.setdefault("Arn", next((found[name] for name in self.derived.arn_members if found.get(name)), None))
         if self.declared.after:
             self.declared.after(context, found, properties)
         ref = "|".join(str(found.get(name, "")) for name in self.declared.ref)
@@ -205,7 +207,7 @@ class _Maker:
 
     def _request(self, verb: str, properties: Properties) -> dict[str, Any]:
         shape = self.derived.request(verb)
-        given = {self.declared.rename.get(name, name): value for name, value in properties.items()}
+        given = _renamed(properties, self.declared.rename)
         packed = given.pop(self.declared.unpack, None) if self.declared.unpack else None
         if isinstance(packed, Mapping):
             given.update(packed)
@@ -253,6 +255,14 @@ class _Maker:
         client = context.client(self.service)
         answer: dict[str, Any] = getattr(client, xform_name(self.derived.name_of(verb)))(**request)
         return answer
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """The properties under the API's names, at every depth. A name that becomes empty is dropped."""
+    if isinstance(value, Mapping):
+        pairs = ((names.get(name, name), item) for name, item in value.items())
+        return {name: _renamed(item, names) for name, item in pairs if name}
+    return [_renamed(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _attribute(value: Any) -> Any:

@@ -113,9 +113,10 @@ class Records:
 
     def create(self, call: Call, members: Mapping[str, Any]) -> Record:
         """Create a record as the API would, hooks included, on behalf of the caller of another operation."""
-        self.serve_create(replace(call, operation=self.kind.create_operation, input=dict(members)))
-        identity = {member: members.get(member) for member in self.derived.identity}
-        return self.require(call, **identity)
+        answer = self.serve_create(replace(call, operation=self.kind.create_operation, input=dict(members)))
+        known = {**members, **answer}
+        identity = (*self.derived.identity, *self.derived.arn_members)
+        return self.require(call, **{name: known[name] for name in identity if name in known})
 
     # ---- operations
 

@@ -160,9 +160,7 @@ class Builder:
     def _configured(self, state: State, instruction: Instruction) -> ImageConfig:
         config, keyword = state.config, instruction.keyword
         if keyword == "ENV":
-            return replace(
-                config, environment={**config.environment, **dockerfile.pairs(instruction, state.variables)}
-            )
+            return replace(config, environment={**config.environment, **dockerfile.pairs(instruction, state.variables)})
         if keyword == "LABEL":
             return replace(config, labels={**config.labels, **dockerfile.pairs(instruction, state.variables)})
         if keyword in ("ENTRYPOINT", "CMD"):
@@ -423,4 +421,3 @@ def _healthcheck(instruction: Instruction) -> dict[str, Any]:
         member = "".join(part.capitalize() for part in name.split("-"))
         made[member] = int((hours * 3600 + minutes * 60 + seconds) * 1e9)
     return made
-

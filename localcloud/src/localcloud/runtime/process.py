@@ -297,7 +297,9 @@ def write_shim(home: Path, runtime: str, machine: Mapping[str, str]) -> Path:
     directory = home / "bin"
     directory.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).parent.parent.parent
-    code = f"import sys; sys.path.insert(0, {str(source)!r}); from localcloud.runtime.shim import main; sys.exit(main())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(source)!r}); from localcloud.runtime.shim import main; sys.exit(main())"
+    )
     script = (
         "#!/bin/sh\n"
         f'LOCALCLOUD_RUNTIME={runtime} LOCALCLOUD_IMAGES="{home}" exec "{sys.executable}" -I -c "{code}" "$@"\n'

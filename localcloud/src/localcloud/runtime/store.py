@@ -1,10 +1,10 @@
 """Where the process runtime keeps images. Everything appears whole, by a rename, or not at all.
 
-    trees/<digest>      directories: image roots and virtual environments, shared by what has the same contents
-    images/<digest>     config.json, manifest.json, and links `root` and `venv` into trees/
-    layers/<key>.json   which trees an instruction led to, by the hash of the instruction and all it depends on
-    names.json          tags, and repository digests
-    work/, containers/  what is being made or run; each has a lock that dies with its process
+trees/<digest>      directories: image roots and virtual environments, shared by what has the same contents
+images/<digest>     config.json, manifest.json, and links `root` and `venv` into trees/
+layers/<key>.json   which trees an instruction led to, by the hash of the instruction and all it depends on
+names.json          tags, and repository digests
+work/, containers/  what is being made or run; each has a lock that dies with its process
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ _SERVICES: dict[str, tuple[str, ...]] = {
     "localcloud.services.codebuild": ("CodeBuild",),
     "localcloud.services.codepipeline": ("CodePipeline",),
     "localcloud.services.servicecatalog": ("ServiceCatalog",),
+    "localcloud.services.ecr": ("ECR",),
     "localcloud.services.sagemaker": ("SageMaker", "SageMakerRuntime"),
 }
 

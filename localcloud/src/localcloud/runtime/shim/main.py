@@ -250,9 +250,13 @@ class Shim:
         entrypoint = options.last("entrypoint")
         return self.runtime.run(
             RunSpec(
-                image=image, entrypoint=[entrypoint] if entrypoint else None, arguments=arguments or None,
-                environment=environment, mounts=[_volume(item) for item in options.all("volume")],
-                workdir=options.last("workdir") or None, on_line=lambda line: print(line, flush=True),
+                image=image,
+                entrypoint=[entrypoint] if entrypoint else None,
+                arguments=arguments or None,
+                environment=environment,
+                mounts=[_volume(item) for item in options.all("volume")],
+                workdir=options.last("workdir") or None,
+                on_line=lambda line: print(line, flush=True),
             )  # fmt: skip
         )
 

@@ -10,7 +10,7 @@ from localcloud.runtime.shim.options import Usage
 
 _ACTION = re.compile(r"{{-?\s*(.*?)\s*-?}}")
 _PATH = re.compile(r"\.(?:[\w-]+(?:\.[\w-]+)*)?")
-ALLOWED = "{{.Name}}, {{.Name.Other}}, {{json .Name}}, {{index .Name 0}}, {{index .Name \"key\"}}, {{len .Name}}"
+ALLOWED = '{{.Name}}, {{.Name.Other}}, {{json .Name}}, {{index .Name 0}}, {{index .Name "key"}}, {{len .Name}}'
 
 
 def render(template: str, document: Any) -> str:

@@ -19,7 +19,9 @@ _LENT = (
 )  # fmt: skip
 _LENT_PREFIXES = ("PIP_", "UV_")
 # Settings of the server's own virtual environment that would redirect a build's installs.
-_KEPT_BACK = frozenset({"UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_RUN_RECURSION_DEPTH", "PIP_TARGET", "PIP_PREFIX", "PIP_CONFIG_FILE"})
+_KEPT_BACK = frozenset(
+    {"UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_RUN_RECURSION_DEPTH", "PIP_TARGET", "PIP_PREFIX", "PIP_CONFIG_FILE"}
+)
 _CERTIFICATES = frozenset(
     {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO",
      "NODE_EXTRA_CA_CERTS", "PIP_CERT"}

@@ -83,11 +83,10 @@ def upload(
         name,
     ]
     key = "/".join(part.strip("/") for part in parts if part.strip("/"))
-    extra = {"Metadata": {"codebuild-buildarn": build["arn"]}}
-    if not target.get("encryptionDisabled"):
-        kms = build["encryptionKey"]
-        managed = kms.endswith("alias/aws/s3")
-        extra |= {"ServerSideEncryption": "aws:kms"} | ({} if managed else {"SSEKMSKeyId": kms})
+    extra: dict[str, Any] = {"Metadata": {"codebuild-buildarn": build["arn"]}}
+    kms = build["encryptionKey"]
+    if not target.get("encryptionDisabled") and not kms.endswith("alias/aws/s3"):
+        extra |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms}
     client = credentials.client("s3")
     location = f"arn:aws:s3:::{bucket}/{key}"
     try:

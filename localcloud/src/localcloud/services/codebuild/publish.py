@@ -64,7 +64,7 @@ def artifacts(
     primary, secondary = settings["artifacts"], settings.get("secondaryArtifacts", [])
     if spec.artifacts is None:
         return
-    if primary["type"] != "NO_ARTIFACTS":
+    if primary["type"] != "NO_ARTIFACTS" and primary.get("location"):  # a pipeline without outputs names no place
         declared = spec.artifacts.secondary.get(primary.get("artifactIdentifier", ""), spec.artifacts)
         if declared.files:
             sent = _one(primary, declared, document, credentials, base, scratch, session)

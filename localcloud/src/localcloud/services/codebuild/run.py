@@ -222,9 +222,7 @@ class Build:
         first = self._tools()
         fetched: dict[str, dict[str, str]] = {}
         try:
-            primary = sources.fetch(
-                build["source"], build.get("sourceVersion", ""), self._source, self._credentials, first[-1]
-            )
+            primary = sources.fetch(build["source"], build.get("sourceVersion", ""), self._source, self._credentials)
             fetched[""] = primary.variables()
             versions = {
                 item["sourceIdentifier"]: item["sourceVersion"] for item in build.get("secondarySourceVersions", [])
@@ -233,7 +231,7 @@ class Build:
                 name = source["sourceIdentifier"]
                 directory = self._source.parent.parent / f"src{index}" / name
                 version = versions.get(name, "")
-                fetched[name] = sources.fetch(source, version, directory, self._credentials, first[-1]).variables()
+                fetched[name] = sources.fetch(source, version, directory, self._credentials).variables()
         except sources.SourceError as error:
             raise PhaseFailed(error.code, str(error)) from error
         self._log.note(f"CODEBUILD_SRC_DIR={self._source}")
@@ -298,12 +296,14 @@ class Build:
         return variables | environment.standard(build, sources=fetched, home=self._home, tmp=self._tmp)
 
     def _tools(self) -> tuple[Path, ...]:
-        """Directories to put first on PATH; the last has an `aws` for fetching sources."""
+        """Directories to put first on PATH. An image brings its own Python and `aws`."""
         small = tools.hash_files(self._root / "bin")
-        privileged = self._document["environment"].get("privilegedMode")
-        docker = self._cloud.runtime.shim_directory() if privileged else tools.refuse_docker(small)
-        in_image = "image" in self._settings  # which brings a Python of its own
-        return docker, small, tools.aws_command(self._root / "aws") if in_image else tools.curated(self._root)
+        if self._document["environment"].get("privilegedMode"):
+            docker = [Path(self._cloud.runtime.shim_directory())]
+        else:
+            tools.refuse_docker(small)
+            docker = []
+        return (*docker, small) if "image" in self._settings else (*docker, small, tools.curated(self._root))
 
     def _open_session(self, variables: dict[str, str], first: tuple[Path, ...]) -> None:
         image = self._settings.get("image")
@@ -311,7 +311,6 @@ class Build:
             self._container = HostContainer(self._cloud, self.key, variables, self._source)
         else:
             self._container = ImageContainer(self._cloud, self.key, image, variables, self._root, self._source)
-            first = first[:-1]  # the image brings its own Python and aws
         self._session = Session(
             self._root / "control",
             self._source,

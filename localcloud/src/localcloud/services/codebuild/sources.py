@@ -8,10 +8,14 @@ import subprocess
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Credentials
@@ -44,13 +48,12 @@ class Fetched:
         }  # fmt: skip
 
 
-def fetch(source: Mapping[str, Any], version: str, directory: Path, credentials: Credentials, aws: Path) -> Fetched:
+def fetch(source: Mapping[str, Any], version: str, directory: Path, credentials: Credentials) -> Fetched:
     """Fetch one source into a directory, which is created.
 
     Args:
         source: a ProjectSource.
         version: commit, branch or tag; version id of an S3 object; a pipeline's revision.
-        aws: directory of an `aws` command, for git's credential helper.
 
     Raises:
         SourceError: what cannot be had, and why.
@@ -62,7 +65,7 @@ def fetch(source: Mapping[str, Any], version: str, directory: Path, credentials:
     if kind in ("S3", "CODEPIPELINE"):
         return _from_s3(kind, location, version, directory, credentials)
     if kind == "CODECOMMIT":
-        return _from_codecommit(source, version, directory, credentials, aws)
+        return _from_codecommit(source, version, directory, credentials)
     raise SourceError("CLIENT_ERROR", f"sources of type {kind} are not served by the local cloud; served: {SERVED}")
 
 
@@ -161,22 +164,20 @@ def unzip(archive: Path, directory: Path) -> None:
                 target.chmod(mode | stat.S_IRUSR | stat.S_IWUSR)
 
 
-def _from_codecommit(
-    source: Mapping[str, Any], version: str, directory: Path, credentials: Credentials, aws: Path
-) -> Fetched:
+def _from_codecommit(source: Mapping[str, Any], version: str, directory: Path, credentials: Credentials) -> Fetched:
     location = source["location"]
     url = clone_url(location, credentials.endpoint)
+    username, password = _git_login(url, credentials)
     environment = {
-        "PATH": f"{aws}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(directory.parent),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        **credentials.environment(),
+        "SOURCE_USERNAME": username,
+        "SOURCE_PASSWORD": password,
     }
-    helper = [
-        "-c", "credential.helper=", "-c", "credential.helper=!aws codecommit credential-helper --ignore-host-check $@",
-        "-c", "credential.UseHttpPath=true",
-    ]  # fmt: skip
+    login = '!f() { echo "username=$SOURCE_USERNAME"; echo "password=$SOURCE_PASSWORD"; }; f'
+    helper = ["-c", "credential.helper=", "-c", f"credential.helper={login}"]
     depth = int(source.get("gitCloneDepth") or 0)
     shallow = ["--depth", str(depth)] if depth and not version else []
     _git([*helper, "clone", "--quiet", *shallow, url, str(directory)], environment, location)
@@ -195,10 +196,23 @@ def _from_codecommit(
 
 def clone_url(location: str, endpoint: str) -> str:
     """The address of a repository: CodeCommit's own host names mean the local cloud here."""
-    parsed = urlparse(location)
+    parsed = urlsplit(location)
     if parsed.hostname and parsed.hostname.startswith("git-codecommit."):
         return endpoint.rstrip("/") + parsed.path
     return location
+
+
+def _git_login(url: str, credentials: Credentials) -> tuple[str, str]:
+    """User name and password as AWS's credential helper for git makes them: a signature of the repository's path."""
+    parts = urlsplit(url)
+    key = BotocoreCredentials(credentials.access_key, credentials.secret_key, credentials.session_token)
+    signer = SigV4Auth(key, "codecommit", credentials.region)
+    request = AWSRequest(method="GIT", url=url)
+    request.context["timestamp"] = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    canonical = f"GIT\n{parts.path}\n\nhost:{parts.hostname}\n\nhost\n"
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    token = f"%{credentials.session_token}" if credentials.session_token else ""
+    return f"{credentials.access_key}{token}", f"{request.context['timestamp']}Z{signature}"
 
 
 def _git_succeeds(arguments: list[str], environment: Mapping[str, str]) -> bool:

@@ -137,8 +137,8 @@ def new_build(project: Mapping[str, Any], call: Call, number: int) -> Document:
         for key in ("overrideArtifactName", "encryptionDisabled", "artifactIdentifier")
         if key in artifacts
     }
-    if artifacts["type"] != "NO_ARTIFACTS":
-        bucket = split_location(artifacts.get("location", ""))[0]
+    if artifacts.get("location"):  # a pipeline's action without output artifacts names no place
+        bucket = split_location(artifacts["location"])[0]
         unique = identifier if artifacts.get("namespaceType") == "BUILD_ID" else ""
         parts = (artifacts.get("path", "").strip("/"), unique, artifacts.get("name", ""))
         answered["location"] = f"arn:aws:s3:::{'/'.join(part for part in (bucket, *parts) if part)}"

@@ -247,17 +247,17 @@ class Engine(Flow):
         self.cloud.task("codepipeline clock", self._clock)
 
     def _clock(self) -> None:
-        """End what has waited too long."""
         while not self.cloud.stopping.wait(SECONDS_BETWEEN_LOOKS):
-            for place in list(self.records.places()):
-                for action in self.records.list_actions(place) if self.records.live(place) else []:
-                    if action["status"] == "InProgress" and action.get("expires") and action["expires"] < now():
-                        kind = action["actionTypeId"]["provider"]
-                        self.finish(
-                            place,
-                            action["id"],
-                            ActionError("JobFailed", f"The {kind} action timed out without a result."),
-                        )
+            self.expire()
+
+    def expire(self) -> None:
+        """Fail the actions that have waited too long for somebody's answer."""
+        for place in list(self.records.places()):
+            for action in self.records.list_actions(place) if self.records.live(place) else []:
+                if action["status"] == "InProgress" and action.get("expires") and action["expires"] < now():
+                    kind = action["actionTypeId"]["provider"]
+                    reason = ActionError("JobFailed", f"The {kind} action timed out without a result.")
+                    self.finish(place, action["id"], reason)
 
     def complete(self, place: Place, action_id: str, result: Outcome | ActionError, by: str | None = None) -> bool:
         """End an action that was waiting for somebody; whether this was the first to end it."""

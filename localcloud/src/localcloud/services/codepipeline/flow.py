@@ -81,6 +81,7 @@ class Flow(Checker):
             if waits and other["mode"] == "SUPERSEDED" and other["number"] > execution["number"]:
                 execution["status"] = "Superseded"
                 execution["statusSummary"] = f"Superseded by pipeline execution {other['id']}"
+                self._slim(execution)
                 self.save(place, execution)
                 self.events.pipeline(place, execution, "SUPERSEDED")
                 return True
@@ -206,9 +207,17 @@ class Flow(Checker):
             self.save(place, execution)
             return True
         execution["status"], execution["phase"] = "Succeeded", "done"
+        self._slim(execution)
         self.save(place, execution)
         self.events.pipeline(place, execution, "SUCCEEDED")
         return True
+
+    @staticmethod
+    def _slim(execution: Document) -> None:
+        """Drop the declarations from an execution that can never run again: long histories stay quick to read."""
+        execution["definition"] = None
+        for state in execution["stages"].values():
+            state.pop("declared", None)
 
     def _fail(self, place: Place, execution: Document, summary: str) -> bool:
         name = execution["stage"]

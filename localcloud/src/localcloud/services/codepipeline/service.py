@@ -9,6 +9,7 @@ from localcloud.services.codepipeline import structure
 from localcloud.services.codepipeline.engine import Engine
 from localcloud.services.codepipeline.executions import ExecutionOperations
 from localcloud.services.codepipeline.jobs import JobOperations
+from localcloud.services.codepipeline.polling import Poller
 from localcloud.services.codepipeline.records import Place, Records
 from localcloud.services.codepipeline.resource import PIPELINE
 from localcloud.services.codepipeline.views import StateView
@@ -30,6 +31,7 @@ class CodePipeline(ExecutionOperations, JobOperations):
     def recover(self) -> None:
         """Go on with every execution that had not ended."""
         self.engine.recover()
+        self.cloud.task("codepipeline polls", Poller(self.engine).run)
 
     def event_target(
         self,

@@ -223,8 +223,8 @@ TABLE: tuple[RecordResource, ...] = (
             "Task",
             "SamplePayloadUrl",
             "SecurityConfig",
-            ask={"ModelPackageArn": "ModelPackageName"},
-    ),
+        ),
+        ask={"ModelPackageArn": "ModelPackageName"},
     ),
     RecordResource(
         "ModelPackageGroup",
@@ -324,5 +324,11 @@ TABLE: tuple[RecordResource, ...] = (
         attributes=("WorkteamName",),
         replace=("WorkteamName", "WorkforceName"),
         name=("WorkteamName", 63),
+        rename={
+            "CognitoUserPool": "UserPool",
+            "CognitoUserGroup": "UserGroup",
+            "CognitoClientId": "ClientId",
+            "OidcGroups": "Groups",
+        },
     ),
 )

@@ -24,8 +24,6 @@ class Approval:
         members: dict[str, Any] = {"token": token, "expires": expires, "state": state}
         if given.get("ExternalEntityLink"):
             members["externalExecutionUrl"] = given["ExternalEntityLink"]
-        if given.get("CustomData"):
-            members["customData"] = given["CustomData"]
         # A topic that cannot be reached fails the action, so the token is only shown once the message is out.
         if given.get("NotificationArn"):
             self._notify(job, token, expires.strftime("%Y-%m-%dT%H:%MZ"))

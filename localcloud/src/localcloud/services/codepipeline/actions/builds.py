@@ -60,8 +60,11 @@ class CodeBuildAction:
             ]
             if versions:
                 request["secondarySourcesVersionOverride"] = versions
-        outputs = [self._output(job, artifact["name"]) for artifact in job.action["outputArtifacts"]]
-        request["artifactsOverride"] = outputs[0] if outputs else {"type": "NO_ARTIFACTS"}
+        # A cloned source is CodeCommit's, and CodeBuild wants artifacts of type CODEPIPELINE with such a source alone.
+        kind = "CODEPIPELINE" if source["type"] == "CODEPIPELINE" else "S3"
+        outputs = [self._output(job, artifact["name"], kind) for artifact in job.action["outputArtifacts"]]
+        if outputs:
+            request["artifactsOverride"] = outputs[0]
         if outputs[1:]:
             request["secondaryArtifactsOverride"] = outputs[1:]
         key = (job.store.get("encryptionKey") or {}).get("id")
@@ -82,11 +85,11 @@ class CodeBuildAction:
         bucket, key = job.location("inputArtifacts", name)
         return {"type": "CODEPIPELINE", "location": f"{bucket}/{key}"}, str(artifact.get("revision") or "")
 
-    def _output(self, job: Job, name: str) -> dict[str, Any]:
+    def _output(self, job: Job, name: str, kind: str) -> dict[str, Any]:
         bucket, key = job.location("outputArtifacts", name)
         path, _, last = key.rpartition("/")
         return {
-            "type": "CODEPIPELINE",
+            "type": kind,
             "location": bucket,
             "path": path,
             "name": last,
@@ -111,7 +114,7 @@ class CodeBuildAction:
             build = builds[0]
             if build["buildStatus"] != "IN_PROGRESS":
                 break
-            job.pause(0.5)
+            job.pause(0.25)
         self._show(job, build)
         if build["buildStatus"] != "SUCCEEDED":
             raise ActionError("JobFailed", failure_message(build), external_id=build_id)

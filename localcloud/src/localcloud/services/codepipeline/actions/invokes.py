@@ -148,7 +148,7 @@ class StepFunctionsInvoke:
                 found = client.describe_execution(executionArn=arn)
             if found["status"] not in ("RUNNING", "PENDING_REDRIVE"):
                 break
-            job.pause(0.5)
+            job.pause(0.25)
         if found["status"] != "SUCCEEDED":
             reason = ": ".join(text for text in (found.get("error"), found.get("cause")) if text)
             raise ActionError(

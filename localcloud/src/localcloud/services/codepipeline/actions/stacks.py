@@ -111,7 +111,7 @@ class CloudFormationDeploy:
             found = client.describe_change_set(ChangeSetName=given["ChangeSetName"], StackName=given["StackName"])
             if found["Status"] in ("CREATE_COMPLETE", "FAILED"):
                 break
-            job.pause(0.5)
+            job.pause(0.25)
         reason = str(found.get("StatusReason", ""))
         if found["Status"] == "FAILED" and not any(text in reason for text in NO_CHANGES):
             raise ActionError("JobFailed", f"Change set {given['ChangeSetName']} could not be created: {reason}")
@@ -175,7 +175,7 @@ class CloudFormationDeploy:
                 raise ActionError("JobFailed", f"Stack {name} does not exist any more.")
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
                 break
-            job.pause(0.5)
+            job.pause(0.25)
         status, identifier = stack["StackStatus"], stack["StackId"]
         if status not in SUCCEEDED:
             raise ActionError(
@@ -196,7 +196,7 @@ class CloudFormationDeploy:
                 return
             if stack["StackStatus"] == "DELETE_FAILED":
                 raise ActionError("JobFailed", f"Stack could not be deleted. {_reason(client, stack)}")
-            job.pause(0.5)
+            job.pause(0.25)
 
 
 def _role(given: dict[str, str]) -> dict[str, str]:

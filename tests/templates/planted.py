@@ -1,0 +1,154 @@
+"""Templates with one defect each: rule → (template, what the rule must say)."""
+
+from __future__ import annotations
+
+_ROLE = """
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      PermissionsBoundary: boundary
+      AssumeRolePolicyDocument:
+        Statement:
+          - Effect: Allow
+            Principal: {Service: codebuild.amazonaws.com}
+            Action: sts:AssumeRole
+            Condition: {StringEquals: {"aws:SourceAccount": !Ref "AWS::AccountId"}}
+      Policies:
+        - PolicyName: work
+          PolicyDocument:
+            Statement:
+              - Effect: Allow
+                Action: s3:GetObject
+                Resource: arn:aws:s3:::bucket/*
+"""
+_BUCKET = """
+Resources:
+  Bucket:
+    Type: AWS::S3::Bucket
+    Properties: {VersioningConfiguration: {Status: Enabled}}
+  Policy:
+    Type: AWS::S3::BucketPolicy
+    Properties:
+      Bucket: !Ref Bucket
+      PolicyDocument:
+        Statement:
+          - Effect: Deny
+            Principal: "*"
+            Action: s3:*
+            Resource: "*"
+            Condition: {Bool: {"aws:SecureTransport": "false"}}
+"""
+_INTERFACE = """
+Metadata:
+  AWS::CloudFormation::Interface:
+    ParameterGroups: [{Label: {default: All}, Parameters: [%s]}]
+    ParameterLabels: {%s}
+Parameters:
+  Name: {Type: String, Description: %s%s}
+"""
+
+
+def _role(old: str, new: str) -> str:
+    assert old in _ROLE, old
+    return _ROLE.replace(old, new)
+
+
+def _pass(line: str) -> str:
+    return _role(
+        "                Action: s3:GetObject\n                Resource: arn:aws:s3:::bucket/*",
+        f"                Action: iam:PassRole\n                {line}",
+    )
+
+
+_ALLOWED = ', AllowedPattern: "^a$"'
+_KEY = """
+Resources:
+  Key:
+    Type: AWS::KMS::Key
+    Properties:
+      EnableKeyRotation: true
+      KeyPolicy:
+        Statement:
+          - {Effect: Allow, Principal: {%s}, Action: "%s", Resource: "*"}
+"""
+
+PLANTED: dict[str, list[tuple[str, str]]] = {
+    "parameters": [
+        (_INTERFACE % ("Name", "Name: {default: Name}", "Name", _ALLOWED), "Name is not described"),
+        (_INTERFACE % ("Name", "Name: {default: Name}", "The name of it", ""), "takes anything"),
+        (_INTERFACE % ("", "Name: {default: Name}", "The name of it", _ALLOWED), "in 0 groups"),
+        (_INTERFACE % ("Name", "", "The name of it", _ALLOWED), "has no label"),
+        (_INTERFACE % ("Name, Other", "Name: {default: Name}", "The name of it", _ALLOWED), "Other, which is no parameter"),
+    ],
+    "order": [
+        ("Resources: {}\nParameters: {}\n", "sections stand as"),
+        ("Description: A bucket\nResources: {}\n", "no Description"),
+    ],
+    "size": [("Resources: {}\n" + "#\n" * 501, "502 lines")],
+    "retention": [
+        ("Resources: {Lake: {Type: AWS::S3::Bucket, DeletionPolicy: Retain}}", "Lake has no UpdateReplacePolicy"),
+        ("Resources: {Lake: {Type: AWS::S3::Bucket, UpdateReplacePolicy: Retain}}", "Lake has no DeletionPolicy"),
+    ],
+    "tags": [
+        ("Resources: {Vpc: {Type: AWS::EC2::VPC}}", "lacks the tags CostCenter, Namespace, Project"),
+        (
+            "Resources: {Name: {Type: AWS::SSM::Parameter, Properties: {Tags: {Namespace: a, Project: b}}}}",
+            "lacks the tags CostCenter",
+        ),
+    ],
+    "wide_actions": [
+        (_role("Action: s3:GetObject", 'Action: "*"'), r"allows \*"),
+        (_role("Action: s3:GetObject", 'Action: ["s3:GetObject", "s3:*"]'), r"allows s3:\*"),
+        (_role("Action: s3:GetObject", "NotAction: iam:CreateUser"), "allows all but"),
+        (_KEY % ('AWS: "arn:aws:iam::123456789012:root"', "kms:*"), r"allows kms:\*"),
+    ],
+    "wide_resources": [(_role("Resource: arn:aws:s3:::bucket/*", 'Resource: "*"'), r"Resource \* without a comment")],
+    "boundaries": [(_role("      PermissionsBoundary: boundary\n", ""), "Role has no PermissionsBoundary")],
+    "confused_deputies": [
+        (_role('            Condition: {StringEquals: {"aws:SourceAccount": !Ref "AWS::AccountId"}}\n', ""), "trusts codebuild"),
+        (_KEY % ("Service: logs.amazonaws.com", "kms:Decrypt"), "trusts logs"),
+    ],
+    "other_accounts": [
+        (_KEY % ('AWS: !Sub "arn:aws:iam::${StagingAccountId}:root"', "kms:Decrypt"), "every principal of another account")
+    ],
+    "passed_roles": [
+        (_pass("Resource: arn:aws:iam::123456789012:role/name"), "passes a role to any service"),
+        (_pass('Resource: "*"'), "passes any role"),
+    ],
+    "vpc": [
+        ("Resources: {Test: {Type: AWS::CodeBuild::Project, Properties: {}}}", "Test is not in the VPC"),
+        (
+            "Resources: {Test: {Type: AWS::Lambda::Function, Metadata: {slipway: {outside-vpc: no}}, Properties: {}}}",
+            "Test is not in the VPC",
+        ),
+    ],
+    "buckets": [
+        (_BUCKET.replace("Bool", "BoolIfExists"), "without TLS"),
+        (_BUCKET.replace("Enabled", "Suspended"), "not versioned"),
+    ],
+    "keys_and_logs": [
+        ("Resources: {Key: {Type: AWS::KMS::Key, Properties: {}}}", "does not rotate"),
+        ("Resources: {Logs: {Type: AWS::Logs::LogGroup, Properties: {RetentionInDays: 30}}}", "has no KmsKeyId"),
+        ("Resources: {Logs: {Type: AWS::Logs::LogGroup, Properties: {KmsKeyId: key}}}", "has no RetentionInDays"),
+    ],
+    "name_lengths": [
+        (
+            'Resources: {Role: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub "${Namespace}-${ProjectName}-'
+            + "x" * 29
+            + '"}}}',
+            "65 characters long, at most 64",
+        ),
+        (
+            'Resources: {Role: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub "${Team}-a"}}}',
+            "depends on Team",
+        ),
+    ],
+    "described_rules": [
+        (
+            "Resources: {Jobs: {Type: AWS::EC2::SecurityGroup, Properties: {SecurityGroupIngress: [{FromPort: 1}]}}}",
+            "Jobs has a rule without",
+        ),
+        ("Resources: {Self: {Type: AWS::EC2::SecurityGroupEgress, Properties: {}}}", "Self has no description"),
+    ],
+}

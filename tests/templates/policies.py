@@ -1,0 +1,61 @@
+"""Every policy document of a template, with what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.templates.library import Template, listed
+
+# Where a resource keeps a policy of its own: type → property.
+RESOURCE_POLICIES = {
+    "AWS::KMS::Key": "KeyPolicy",
+    "AWS::S3::BucketPolicy": "PolicyDocument",
+    "AWS::SQS::QueuePolicy": "PolicyDocument",
+    "AWS::SNS::TopicPolicy": "PolicyDocument",
+    "AWS::EC2::VPCEndpoint": "PolicyDocument",
+    "AWS::ECR::Repository": "RepositoryPolicyText",
+    "AWS::CodeArtifact::Domain": "PermissionsPolicyDocument",
+    "AWS::CodeArtifact::Repository": "PermissionsPolicyDocument",
+    "AWS::SageMaker::ModelPackageGroup": "ModelPackageGroupPolicy",
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy document: `kind` is identity, trust or resource; `owner` the logical id of the resource that has it."""
+
+    owner: str
+    name: str
+    kind: str
+    document: dict[str, Any]
+
+    @property
+    def statements(self) -> list[dict[str, Any]]:
+        """The statements, always as a list."""
+        return listed(self.document["Statement"])
+
+
+def policies(template: Template) -> Iterator[Policy]:
+    """Every policy of the template."""
+    for owner, resource in template.resources.items():
+        kind, properties = resource["Type"], resource.get("Properties", {})
+        if kind == "AWS::IAM::Role":
+            yield Policy(owner, "trust", "trust", properties["AssumeRolePolicyDocument"])
+            for inline in properties.get("Policies", []):
+                yield Policy(owner, inline["PolicyName"], "identity", inline["PolicyDocument"])
+        elif kind in {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy"}:
+            yield Policy(owner, owner, "identity", properties["PolicyDocument"])
+        elif RESOURCE_POLICIES.get(kind) in properties:
+            yield Policy(owner, RESOURCE_POLICIES[kind], "resource", properties[RESOURCE_POLICIES[kind]])
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    """The actions of a statement that are written out."""
+    return [action for action in listed(statement.get("Action", [])) if isinstance(action, str)]
+
+
+def condition_keys(statement: dict[str, Any]) -> set[str]:
+    """The condition keys of a statement."""
+    return {key for test in statement.get("Condition", {}).values() for key in test}

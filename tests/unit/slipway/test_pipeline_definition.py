@@ -1,0 +1,192 @@
+"""The SageMaker pipeline's definition: what SageMaker would accept, the same bytes each time, and no call to anybody."""
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from slipway.configuration import loads
+from slipway.pipeline.definition import definition
+from slipway.pipeline.plan import Place, Plan, arguments, gate_sentence, hyperparameters
+
+TEXT = """
+project: flight-delays
+tag: 1
+description: Arrival delay
+problem: regression
+data: {dataset: flights/2013-q1, target: arr_delay}
+preprocessing:
+  parameters: {test_share: 0.2, shuffle: true, quiet: false}
+  environment: {MODE: fast}
+training:
+  instance_count: 2
+  hyperparameters: {max_iter: 300, warm_start: false}
+quality_gate:
+  rmse: {max: 25.0}
+  r2: {min: 0.5}
+serving: {instance_type: ml.c5.large, environments: {production: {instance_type: ml.c5.xlarge}}}
+"""
+REGISTRY = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/slipway/flight-delays"
+TAGS = {"Namespace": "slipway", "Project": "flight-delays", "CostCenter": "ml"}
+KEY = "arn:aws:kms:eu-west-1:111111111111:key/abc"
+
+
+def plan() -> Plan:
+    place = Place(
+        name="slipway-flight-delays",
+        region="eu-west-1",
+        role_arn="arn:aws:iam::111111111111:role/slipway-flight-delays-execution",
+        bucket="slipway-flight-delays",
+        key_arn=KEY,
+        subnets=("subnet-1", "subnet-2"),
+        security_groups=("sg-1",),
+        model_package_group="slipway-flight-delays",
+        tags=TAGS,
+    )
+    images = {name: f"{REGISTRY}/{name}@sha256:{'0' * 64}" for name in ("preprocessing", "training", "inference")}
+    return Plan(loads(TEXT), place, images, "s3://lake/curated/flights/2013-q1/")
+
+
+def session() -> Any:
+    return boto3.Session(aws_access_key_id="x", aws_secret_access_key="y", region_name="eu-west-1")
+
+
+@pytest.fixture(scope="module")
+def text() -> Iterator[str]:
+    """The definition, made while nobody may be called."""
+    called: list[Any] = []
+
+    def refuse(_: socket.socket, address: Any) -> None:
+        called.append(address)
+        raise OSError("no network in this test")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        yield definition(plan(), session())
+    assert not called
+
+
+@pytest.fixture(scope="module")
+def steps(text: str) -> dict[str, dict[str, Any]]:
+    def walk(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for step in found:
+            yield step
+            yield from walk(step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", []))
+
+    return {step["Name"]: step for step in walk(json.loads(text)["Steps"])}
+
+
+def test_the_same_plan_gives_the_same_bytes(text: str) -> None:
+    assert definition(plan(), session()) == text
+
+
+def test_the_parameters(text: str) -> None:
+    found = {item["Name"]: item.get("DefaultValue") for item in json.loads(text)["Parameters"]}
+    assert found == {
+        "ModelVersion": None,
+        "CommitId": None,
+        "Cause": "manual",
+        "DataUri": "s3://lake/curated/flights/2013-q1/",
+        "DataVersion": None,
+    }
+
+
+def resolved(value: Any) -> Any:
+    """References and functions become texts, so that the rest can be held against the service's shapes."""
+    if isinstance(value, dict):
+        if set(value) & {"Get", "Std:Join", "Std:JsonGet"}:
+            return "s3://bucket/key"
+        return {name: resolved(item) for name, item in value.items()}
+    return [resolved(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("step", "operation", "name"),
+    [
+        ("Preprocess", "CreateProcessingJob", "ProcessingJobName"),
+        ("Train", "CreateTrainingJob", "TrainingJobName"),
+        ("Evaluate", "CreateProcessingJob", "ProcessingJobName"),
+        ("Register", "CreateModelPackage", None),
+    ],
+)
+def test_every_step_is_a_valid_request(
+    steps: dict[str, dict[str, Any]], step: str, operation: str, name: str | None
+) -> None:
+    shape = botocore.session.get_session().get_service_model("sagemaker").operation_model(operation).input_shape
+    request = resolved(steps[step]["Arguments"]) | ({name: "made-by-the-pipeline"} if name else {})
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+@pytest.mark.parametrize("name", ["Preprocess", "Train", "Evaluate"])
+def test_every_job_is_in_the_vpc_encrypted_tagged_cached_and_retried(
+    steps: dict[str, dict[str, Any]], name: str
+) -> None:
+    step = steps[name]
+    job = step["Arguments"]
+    network = job.get("NetworkConfig", job)
+    assert network["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}
+    assert network["EnableInterContainerTrafficEncryption"] is True
+    cluster = job["ResourceConfig"] if name == "Train" else job["ProcessingResources"]["ClusterConfig"]
+    assert cluster["VolumeKmsKeyId"] == KEY
+    output = job["OutputDataConfig"] if name == "Train" else job["ProcessingOutputConfig"]
+    assert output["KmsKeyId"] == KEY
+    assert {tag["Key"]: tag["Value"] for tag in job["Tags"]} == TAGS
+    assert step["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
+    assert {kind for policy in step["RetryPolicies"] for kind in policy["ExceptionType"]} == {
+        "Step.SERVICE_FAULT",
+        "Step.THROTTLING",
+        "SageMaker.JOB_INTERNAL_ERROR",
+        "SageMaker.CAPACITY_ERROR",
+        "SageMaker.RESOURCE_LIMIT",
+    }
+
+
+def test_what_differs_from_build_to_build_is_in_no_job(steps: dict[str, dict[str, Any]]) -> None:
+    for name in ("Preprocess", "Train", "Evaluate"):
+        text = json.dumps(steps[name]["Arguments"])
+        for parameter in ("ModelVersion", "CommitId", "Cause"):
+            assert f"Parameters.{parameter}" not in text
+    # …but the cached step sees a change of the data.
+    assert steps["Preprocess"]["Arguments"]["Environment"]["SLIPWAY_DATA_VERSION"] == {"Get": "Parameters.DataVersion"}
+
+
+def test_the_project_file_reaches_the_steps(steps: dict[str, dict[str, Any]]) -> None:
+    preprocess, train = steps["Preprocess"]["Arguments"], steps["Train"]["Arguments"]
+    assert preprocess["AppSpecification"]["ContainerArguments"] == ["--test-share", "0.2", "--shuffle"]
+    assert preprocess["Environment"]["MODE"] == "fast"
+    assert preprocess["Environment"]["SLIPWAY_TARGET"] == "arr_delay"
+    assert train["HyperParameters"] == {"max_iter": "300", "warm_start": "false"}
+    assert train["ResourceConfig"]["InstanceCount"] == 2
+    assert [channel["ChannelName"] for channel in train["InputDataConfig"]] == ["train", "validation"]
+    container = steps["Register"]["Arguments"]["InferenceSpecification"]
+    assert container["Containers"][0]["Image"].startswith(f"{REGISTRY}/inference@sha256:")
+    assert container["SupportedRealtimeInferenceInstanceTypes"] == ["ml.c5.large", "ml.c5.xlarge"]
+    assert steps["Register"]["Arguments"]["ModelApprovalStatus"] == "PendingManualApproval"
+    assert "Tags" not in steps["Register"]["Arguments"]  # a versioned model package takes none
+
+
+def test_the_gate_asks_in_the_order_of_the_file_and_says_what_was_missed(steps: dict[str, dict[str, Any]]) -> None:
+    outer, inner = steps["Gate-rmse"]["Arguments"], steps["Gate-r2"]["Arguments"]
+    assert [step["Name"] for step in outer["IfSteps"]] == ["Gate-r2"]
+    assert [step["Name"] for step in inner["IfSteps"]] == ["Register"]
+    assert (outer["Conditions"][0]["Type"], outer["Conditions"][0]["RightValue"]) == ("LessThanOrEqualTo", 25.0)
+    assert (inner["Conditions"][0]["Type"], inner["Conditions"][0]["RightValue"]) == ("GreaterThanOrEqualTo", 0.5)
+    values = steps["Refuse-rmse"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]
+    figure = values.pop(1)
+    assert figure["Std:JsonGet"]["Path"] == "regression_metrics.rmse.value"
+    assert values == [
+        "quality gate not met: rmse is ",
+        ", at most 25.0 allowed (project.yaml: quality_gate.rmse.max)",
+    ]
+
+
+def test_words_for_jobs() -> None:
+    assert arguments({"a_b": 1, "c": True, "d": False, "e": "x y"}) == ["--a-b", "1", "--c", "--e", "x y"]
+    assert hyperparameters({"a": True, "b": 0.1, "c": "x"}) == {"a": "true", "b": "0.1", "c": "x"}
+    assert gate_sentence("r2", loads(TEXT).quality_gate["r2"])[1].endswith("(project.yaml: quality_gate.r2.min)")
