@@ -80,7 +80,7 @@ def encrypted(cloud: Any, bench: Any) -> dict[str, Any]:
 
 def codecommit_source(repository: str, **configuration: str) -> dict[str, Any]:
     given = {"RepositoryName": repository, "BranchName": "main", "PollForSourceChanges": "false", **configuration}
-    return action(
+    made: dict[str, Any] = action(
         "Source",
         "Source",
         "CodeCommit",
@@ -88,6 +88,7 @@ def codecommit_source(repository: str, **configuration: str) -> dict[str, Any]:
         outputArtifacts=[{"name": "Code"}],
         namespace="Source",
     )
+    return made
 
 
 def test_codecommit_source_and_codebuild(cloud: Any, bench: Any) -> None:
@@ -230,7 +231,10 @@ TEMPLATE = {
 
 def stack(name: str, stack_name: str, mode: str = "CREATE_UPDATE", **configuration: str) -> dict[str, Any]:
     given = {"ActionMode": mode, "StackName": stack_name, **configuration}
-    return action(name, "Deploy", "CloudFormation", configuration=given, inputArtifacts=[{"name": "Code"}])
+    made: dict[str, Any] = action(
+        name, "Deploy", "CloudFormation", configuration=given, inputArtifacts=[{"name": "Code"}]
+    )
+    return made
 
 
 def put_template(bench: Any, **files: Any) -> None:
@@ -336,7 +340,8 @@ def test_lambda_reports_its_result(cloud: Any, bench: Any) -> None:
 
     def invoke(mode: str) -> dict[str, Any]:
         given = {"FunctionName": function, "UserParameters": json.dumps({"mode": mode, "word": "#{Source.ObjectKey}"})}
-        return action("Invoke", "Invoke", "Lambda", configuration=given, namespace="Function")
+        made: dict[str, Any] = action("Invoke", "Invoke", "Lambda", configuration=given, namespace="Function")
+        return made
 
     ends = {"succeed": "Succeeded", "fail": "Failed", "again": "Succeeded", "raise": "Failed"}
     names = {mode: bench.create([invoke(mode)]) for mode in ends}

@@ -28,7 +28,20 @@ ELSEWHERE = {
     "RESOURCE_STAR",
     # Two statements may allow the same action on different resources or under different conditions.
     "DUPLICATE_ACTION",
+    # An ARN compared as text: IAM takes it, and its own examples do so for iam:PermissionsBoundary.
+    "MISMATCHED_TYPE_BUT_USABLE",
 }
+# Findings in which parliament's list of 2023 is wrong or older than AWS: (issue, what it is about, why it is right).
+MISTAKEN = (
+    ("UNKNOWN_ACTION", "ec2:DescribeVpcEncryptionControls", "new; CloudFormation's handler of VPCs calls it"),
+    ("UNKNOWN_ACTION", "lambda:GetFunctionScalingConfig", "new; CloudFormation's handler of functions calls it"),
+    ("UNKNOWN_ACTION", "s3:GetBucketAbac", "new; CloudFormation's handler of buckets calls it"),
+    ("UNKNOWN_CONDITION_FOR_ACTION", "kms:ResourceAliases", "KMS Developer Guide, condition keys"),
+    ("INVALID_ARN", ":aws:transform/LanguageExtensions", "AWS's own transforms belong to the account 'aws'"),
+    ("MISMATCHED_TYPE", "ArnLike", "kms:EncryptionContext:aws:logs:arn holds an ARN: CloudWatch Logs User Guide"),
+    ("RESOURCE_MISMATCH", "kms:CreateAlias", "an alias needs two statements: one for the key, one for the alias"),
+    ("RESOURCE_MISMATCH", "sagemaker:CreateModel", "also on a model package of another account: SageMaker Developer Guide"),
+)
 
 
 def findings(template: Template, policy: Policy) -> list[str]:
@@ -45,14 +58,29 @@ def findings(template: Template, policy: Policy) -> list[str]:
     return [
         f"{template.name}: {policy.owner} ({policy.name}): {finding.issue} {finding.detail or ''} {finding.location}"
         for finding in analysed.findings
-        if finding.issue not in ELSEWHERE
+        if finding.issue not in ELSEWHERE and not _mistaken(finding)
     ]
+
+
+def _mistaken(finding: Any) -> bool:
+    text = f"{finding.detail or ''} {finding.location}"
+    return any(finding.issue == issue and about in text for issue, about, _ in MISTAKEN)
 
 
 @pytest.mark.parametrize("template", ALL, ids=lambda template: template.name)
 def test_policies_are_sound(template: Template) -> None:
     problems = [problem for policy in policies(template) for problem in findings(template, policy)]
     assert not problems, "\n".join(problems)
+
+
+def test_mistakes_of_parliament_still_occur() -> None:
+    """An exception that no policy needs any more goes."""
+    found = []
+    for template in ALL:
+        for policy in policies(template):
+            document = json.dumps(template.resolve(policy.document))
+            found += [issue for issue, about, _ in MISTAKEN if about in document]
+    assert {issue for issue, *_ in MISTAKEN} <= set(found)
 
 
 def test_there_are_policies() -> None:

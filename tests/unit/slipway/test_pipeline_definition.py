@@ -14,6 +14,8 @@ from slipway.configuration import loads
 from slipway.pipeline.definition import definition
 from slipway.pipeline.plan import Place, Plan, arguments, gate_sentence, hyperparameters
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the SDK
+
 TEXT = """
 project: flight-delays
 tag: 1
@@ -66,6 +68,9 @@ def text() -> Iterator[str]:
         raise OSError("no network in this test")
 
     with pytest.MonkeyPatch.context() as patch:
+        # The SDK makes sessions of its own, too, which look for credentials.
+        patch.setenv("AWS_ACCESS_KEY_ID", "x")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "y")
         patch.setattr(socket.socket, "connect", refuse)
         yield definition(plan(), session())
     assert not called

@@ -151,6 +151,25 @@ def parse(content: bytes, file: str = "Dockerfile", build_args: Mapping[str, str
     return Dockerfile(file, stages, outer)
 
 
+def bases(text: str, file: str, build_args: Mapping[str, str]) -> list[str]:
+    """The images that FROM names, other than scratch and earlier stages, in a Dockerfile that another builder reads."""
+    outer: dict[str, str] = {}
+    stages: set[str] = set()
+    found = []
+    for keyword, value, line in _entries(text, file)[0]:
+        instruction = Instruction(file, line, keyword, _FLAG.sub("", value.strip()) if keyword == "FROM" else value)
+        if keyword == "ARG" and not found and not stages:
+            for name, default in arguments(instruction).items():
+                if name in build_args or default is not None:
+                    outer[name] = build_args.get(name) or _expand(instruction, default or "", outer)
+        elif keyword == "FROM":
+            stage = _stage(instruction, 0, outer)
+            if stage.base != "scratch" and stage.base.lower() not in stages:
+                found.append(stage.base)
+            stages.add(stage.name.lower())
+    return list(dict.fromkeys(found))
+
+
 def arguments(instruction: Instruction) -> dict[str, str | None]:
     """The names that an ARG declares, with their defaults (not expanded)."""
     found: dict[str, str | None] = {}
@@ -226,8 +245,6 @@ def _raw_words(instruction: Instruction) -> list[str]:
 
 
 def _instructions(content: bytes, file: str) -> list[Instruction]:
-    from dockerfile_parse import DockerfileParser
-
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -235,18 +252,28 @@ def _instructions(content: bytes, file: str) -> list[Instruction]:
     text = text.replace("\r\n", "\n")
     if _ESCAPE.match(text):
         raise BuildError(f"{file}:1: the directive 'escape=`' is for Windows images; allowed: \\ (the default)")
-    # The blank line ends a continuation at the end of the file, which the parser would drop.
-    parser = DockerfileParser(fileobj=io.BytesIO(text.encode() + b"\n\n"), env_replace=False)
-    found, covered = [], set()
-    for entry in parser.structure:
-        covered.update(range(entry["startline"], entry["endline"] + 1))
-        if entry["instruction"] != "COMMENT":
-            found.append(_instruction(entry["instruction"], entry["value"], entry["startline"] + 1, file))
+    entries, covered = _entries(text, file)
+    found = [_instruction(keyword, value, line, file) for keyword, value, line in entries]
     for number, line in enumerate(text.split("\n")):
         if line.strip() and number not in covered:
             keyword = line.split()[0].upper()
             raise Instruction(file, number + 1, keyword, "").refuse("it requires at least one argument")
     return found
+
+
+def _entries(text: str, file: str) -> tuple[list[tuple[str, str, int]], set[int]]:
+    """(keyword, value, line) of each instruction, and the numbers (from 0) of the lines that were understood."""
+    from dockerfile_parse import DockerfileParser
+
+    # The blank line ends a continuation at the end of the file, which the parser would drop.
+    parser = DockerfileParser(fileobj=io.BytesIO(text.encode() + b"\n\n"), env_replace=False)
+    found: list[tuple[str, str, int]] = []
+    covered: set[int] = set()
+    for entry in parser.structure:
+        covered.update(range(entry["startline"], entry["endline"] + 1))
+        if entry["instruction"] != "COMMENT":
+            found.append((entry["instruction"], entry["value"], entry["startline"] + 1))
+    return found, covered
 
 
 def _instruction(keyword: str, value: str, line: int, file: str) -> Instruction:

@@ -169,6 +169,26 @@ class ImageStore:
                     making.rename(place)
         return ImageId(f"sha256:{digest}")
 
+    def keep_foreign(self, config: dict[str, Any], manifest: str, engine_id: str) -> ImageId:
+        """Enter an image whose files an engine keeps. Returns its digest."""
+        digest = hashlib.sha256(manifest.encode()).hexdigest()
+        place = self.home / "images" / digest
+        if not place.exists():
+            with self.scratch() as work:
+                making = work / "image"
+                making.mkdir()
+                (making / "config.json").write_text(json.dumps(config))
+                (making / "manifest.json").write_text(manifest)
+                (making / "engine-id").write_text(engine_id)
+                with contextlib.suppress(OSError):
+                    making.rename(place)
+        return ImageId(f"sha256:{digest}")
+
+    def engine_id(self, image: Image) -> str:
+        """By which an engine knows the image."""
+        assert image.location is not None
+        return (image.location / "engine-id").read_text()
+
     def image(self, digest: str, reference: str = "") -> Image:
         """An image by digest.
 

@@ -221,7 +221,7 @@ class Runtime(Protocol):
         """Record a tagged image in ECR. Returns its digest."""
         ...
 
-    def pull(self, name: str, registry: Registry) -> Image:
+    def pull(self, name: str, registry: Registry, on_line: OnLine = quiet) -> Image:
         """Make an image available under its name on this machine."""
         ...
 

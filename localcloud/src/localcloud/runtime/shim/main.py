@@ -112,7 +112,7 @@ class Shim:
         _platform("pull", options)
         began = time.monotonic()
         reference = parse_reference(name)
-        image = self.runtime.pull(name, self.registry)
+        image = self.runtime.pull(name, self.registry, _progress)
         if not options.on("quiet"):
             print(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
             print(f"Digest: {image.digest}")

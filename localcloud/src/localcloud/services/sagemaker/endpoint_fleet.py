@@ -172,8 +172,13 @@ class FleetMaker:
             role=jobs.assume(self.cloud, role_arn, region),
             logs=LogStream(self.cloud, account, region, f"{LOG_GROUP}/{endpoint}", f"{name}/{instance}"),
         )  # fmt: skip
-        variant.image = self.cloud.runtime.resolve(variant.container.image, variant.role.credentials)
-        self._fetch_model(variant)
+        try:
+            variant.image = self.cloud.runtime.resolve(variant.container.image, variant.role.credentials)
+            self._fetch_model(variant)
+        except BaseException:
+            variant.logs.close()
+            shutil.rmtree(variant.home, ignore_errors=True)
+            raise
         return variant
 
     def _container(self, model: Record) -> Container:
@@ -288,8 +293,8 @@ class FleetMaker:
             try:
                 self.revive(variant)
                 variant.logs.line("The server had ended and was started again.")
-            except FleetError as error:
-                jobs.logger.warning("%s", error)
+            except Exception as error:  # whatever it is, it is tried again
+                jobs.logger.warning("%s does not come up again: %s", variant.key, error)
                 pause = min(pause * 2, 30.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from abc import abstractmethod
@@ -118,6 +119,7 @@ class JobRunner(PlugIn):
             job.logs.close()
             with self._lock:
                 self._running.pop(job.key, None)
+            shutil.rmtree(job.home, ignore_errors=True)  # an instance's disk goes with the job
 
     def _fail(self, job: Job, reason: str) -> None:
         if not self.cloud.stopping.is_set():

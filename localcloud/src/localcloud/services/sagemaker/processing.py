@@ -87,15 +87,18 @@ class Processing(JobRunner):
         )
         message = jobs.read_message(job.home / "output" / "message")
         ended = {"ExitMessage": message} if message else {}
-        if job.stopped.is_set() or job.timed_out:
-            self.end(job, "Stopped", **ended)
-        elif code != 0:
-            reason = jobs.algorithm_error(message, job.logs.last, code)
-            self._upload(job, [item for item in outputs if item["S3Output"]["S3UploadMode"] == "Continuous"])
-            self.end(job, "Failed", FailureReason=reason, **ended)
-        else:
+        stopped = job.stopped.is_set() or job.timed_out
+        if not stopped and code == 0:
             self._upload(job, outputs)
             self.end(job, "Completed", **ended)
+            return
+        # What is uploaded continuously has been uploaded up to the end, however it ended.
+        self._upload(job, [item for item in outputs if item["S3Output"]["S3UploadMode"] == "Continuous"])
+        if stopped:
+            self.end(job, "Stopped", **ended)
+        else:
+            reason = jobs.algorithm_error(message, job.logs.last, code)
+            self.end(job, "Failed", FailureReason=reason, **ended)
 
     def end(self, job: Job, status: str, **members: Any) -> None:
         """Set the final status and tell it."""

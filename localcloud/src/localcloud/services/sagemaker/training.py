@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ class Training(JobRunner):
         found = self._publish(job, values)
         if checkpoints:
             jobs.upload(job.role, checkpoints, record["CheckpointConfig"]["S3Uri"])
+            shutil.rmtree(checkpoints, ignore_errors=True)
         if job.stopped.is_set() or job.timed_out:
             self._upload(job, with_model=_has_files(job.home / "model"))
             self.end(job, "Stopped", **found)
