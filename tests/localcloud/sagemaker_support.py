@@ -275,7 +275,7 @@ def build_image(cloud: Any, folder: Path, account: str = TOOLING) -> str:
 
     repository = unique("program")
     ecr = cloud.client("ecr", account)
-    uri = ecr.create_repository(repositoryName=repository)["repository"]["repositoryUri"] + ":1"
+    uri = str(ecr.create_repository(repositoryName=repository)["repository"]["repositoryUri"]) + ":1"
     context = folder / repository
     context.mkdir(parents=True)
     (context / "program.py").write_text(PROGRAM)

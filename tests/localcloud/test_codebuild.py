@@ -65,8 +65,8 @@ def project(cloud: Any, service_role: str) -> Callable[..., str]:
     def make(buildspec: str, **more: Any) -> str:
         name = f"p-{uuid.uuid4().hex[:8]}"
         request = {
-            "name": name, "source": {"type": "NO_SOURCE", "buildspec": buildspec}, "artifacts": {"type": "NO_ARTIFACTS"},
-            "environment": STANDARD, "serviceRole": service_role, **more,
+            "name": name, "source": {"type": "NO_SOURCE", "buildspec": buildspec},
+            "artifacts": {"type": "NO_ARTIFACTS"}, "environment": STANDARD, "serviceRole": service_role, **more,
         }  # fmt: skip
         cloud.client("codebuild").create_project(**request)
         return name
@@ -415,7 +415,9 @@ version: 0.2
 env:
   parameter-store: {{P: /{tag}/p}}
   secrets-manager: {{S: "{tag}-s:k"}}
-phases: {{build: {{commands: ['echo "P is $P, S is $S, T is $T"', 'test "$P-$S-$T" = parameter-value-secret-value-parameter-value']}}}}
+phases:
+  build:
+    commands: ['echo "P is $P, S is $S, T is $T"', 'test $P-$S-$T = parameter-value-secret-value-parameter-value']
 """
     cloud.client("s3").put_object(Bucket=bucket, Key=f"{tag}.yml", Body=spec.encode())
     variables = [{"name": "T", "value": f"/{tag}/p", "type": "PARAMETER_STORE"}]
@@ -611,12 +613,46 @@ def test_a_build_is_retried_and_a_token_starts_it_once(cloud: Any, project: Call
     assert len(client.list_builds_for_project(projectName=name)["ids"]) == 2
 
 
+def test_a_failed_build_is_retried_as_often_as_the_project_says(cloud: Any, project: Callable[..., str]) -> None:
+    """Protects: autoRetryLimit, and that a retry knows which build it repeats."""
+    client = cloud.client("codebuild")
+    name = project("version: 0.2\nphases: {build: {commands: [exit 1]}}", autoRetryLimit=1)
+    first = run(cloud, name)
+    ids = until(lambda: len(found := client.list_builds_for_project(projectName=name)["ids"]) == 2 and found)
+    second = wait(cloud, ids[0])
+    assert second["autoRetryConfig"] == {"autoRetryLimit": 1, "autoRetryNumber": 1, "previousAutoRetry": first["arn"]}
+    time.sleep(0.3)
+    assert len(client.list_builds_for_project(projectName=name)["ids"]) == 2
+    until(
+        lambda: (
+            client.batch_get_builds(ids=ids[1:])["builds"][0]["autoRetryConfig"].get("nextAutoRetry") == second["arn"]
+        )
+    )
+
+
+def test_what_is_not_served_is_refused_by_name(cloud: Any, project: Callable[..., str]) -> None:
+    """Protects: nothing is silently left out of a build."""
+    client, spec = cloud.client("codebuild"), "version: 0.2\nphases: {build: {commands: [a]}}"
+    windows = project(spec, environment={**STANDARD, "type": "WINDOWS_SERVER_2022_CONTAINER"})
+    assert "WINDOWS_SERVER_2022_CONTAINER is not" in fails(
+        "InvalidInputException", client.start_build, projectName=windows
+    )
+    hub = project(spec, source={"type": "GITHUB", "location": "https://example.com/a.git"})
+    assert "GITHUB is not served" in fails("InvalidInputException", client.start_build, projectName=hub)
+    plain = project(spec)
+    fails("InvalidInputException", client.start_build, projectName=plain, debugSessionEnabled=True)
+    fails("NotImplemented", client.start_build_batch, projectName=plain)
+    absent = run(cloud, project(spec, environment={**STANDARD, "image": "some/image:1"}))
+    assert context(absent, "PROVISIONING")[0] == "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE"
+
+
 def test_after_a_power_cut_a_build_is_at_fault_and_nothing_runs(own_cloud: Any) -> None:
     """Protects: no build stays IN_PROGRESS for ever, no process survives it, and the next build works."""
     client, mark = own_cloud.client("codebuild"), f"2{uuid.uuid4().int % 10**6 + 10**6}"
+    spec = f"version: 0.2\nphases: {{build: {{commands: [sleep {mark}]}}}}"
     client.create_project(
-        name="cut", source={"type": "NO_SOURCE", "buildspec": f"version: 0.2\nphases: {{build: {{commands: [sleep {mark}]}}}}"},
-        artifacts={"type": "NO_ARTIFACTS"}, environment=STANDARD, serviceRole=role(own_cloud),
+        name="cut", source={"type": "NO_SOURCE", "buildspec": spec}, artifacts={"type": "NO_ARTIFACTS"},
+        environment=STANDARD, serviceRole=role(own_cloud),
     )  # fmt: skip
     identifier = client.start_build(projectName="cut")["build"]["id"]
     until(lambda: processes(mark))
@@ -761,7 +797,7 @@ phases:
     commands:
       - aws ecr get-login-password | docker login --username AWS --password-stdin $REGISTRY
       - mkdir context && cd context && echo "from-the-image" > hello.txt
-      - printf 'FROM python:3.11-slim\\nENV FROM_IMAGE=yes\\nCOPY hello.txt /opt/app/hello.txt\\nWORKDIR /opt/app\\n' > Dockerfile
+      - printf 'FROM python:3.11-slim\\nENV FROM_IMAGE=yes\\nCOPY hello.txt /opt/app/hello.txt\\n' > Dockerfile
       - docker build -t $REGISTRY/$REPOSITORY:one .
       - docker push $REGISTRY/$REPOSITORY:one
 """
@@ -795,3 +831,27 @@ phases:
     code, message = context(missing, "PROVISIONING")
     assert code == "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE"
     assert message.startswith("Unable to pull customer's container image. CannotPullContainerError:")
+
+
+# ---------------------------------------------------------------------- what the machine lends
+
+
+def test_the_machine_lends_its_index_but_a_build_may_choose_another(tmp_path: Path) -> None:
+    """Protects: builds reach packages as the machine does, and `aws codeartifact login` still has the last word."""
+    from localcloud.services.codebuild.environment import lent, settings_files
+
+    (tmp_path / "uv.toml").write_text("[pip]\nstrict = true\n")
+    environ = {
+        "HOME": str(tmp_path), "PATH": "/bin", "SECRET": "x", "AWS_ACCESS_KEY_ID": "x", "PIP_TIMEOUT": "9",
+        "PIP_INDEX_URL": "http://pip/simple", "UV_DEFAULT_INDEX": "corp=http://uv/simple",
+        "UV_CONFIG_FILE": str(tmp_path / "uv.toml"), "HTTPS_PROXY": "http://proxy",
+    }  # fmt: skip
+    found = lent(environ)
+    assert not {"SECRET", "AWS_ACCESS_KEY_ID", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"} & set(found)
+    assert (found["PIP_TIMEOUT"], found["HTTPS_PROXY"]) == ("9", "http://proxy")
+    assert found["NO_PROXY"] == "127.0.0.1,localhost"
+    assert found["UV_CACHE_DIR"] == str(tmp_path / ".cache/uv")
+    files = settings_files(environ)
+    assert "index-url = http://pip/simple" in files[".config/pip/pip.conf"]
+    assert files[".config/uv/uv.toml"] == 'index-url = "http://uv/simple"\n[pip]\nstrict = true\n'
+    assert "UV_CACHE_DIR" not in lent(environ, shares_files=False)

@@ -90,7 +90,7 @@ def test_an_immutable_tag_stays_where_it_is(ecr: Any, repository: str) -> None:
 
 
 def test_exclusion_filters_turn_mutability_round(ecr: Any, repository: str) -> None:
-    """"latest" may move in a repository whose versions may not."""
+    """ "latest" may move in a repository whose versions may not."""
     ecr.put_image_tag_mutability(
         repositoryName=repository, imageTagMutability="IMMUTABLE_WITH_EXCLUSION",
         imageTagMutabilityExclusionFilters=[{"filterType": "WILDCARD", "filter": "latest*"}],
@@ -191,9 +191,7 @@ def test_a_policy_that_is_none_is_refused(ecr: Any, repository: str, text: str) 
 
 def test_a_scan_says_that_it_could_not_be_made(ecr: Any, repository: str) -> None:
     """No image is shown as free of findings that nobody has looked for."""
-    ecr.put_image_scanning_configuration(
-        repositoryName=repository, imageScanningConfiguration={"scanOnPush": True}
-    )
+    ecr.put_image_scanning_configuration(repositoryName=repository, imageScanningConfiguration={"scanOnPush": True})
     ecr.put_image(repositoryName=repository, imageManifest=manifest(), imageTag="1")
     found = ecr.describe_image_scan_findings(repositoryName=repository, imageId={"imageTag": "1"})
     assert found["imageScanStatus"]["status"] == "FAILED"

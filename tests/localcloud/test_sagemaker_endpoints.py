@@ -407,6 +407,27 @@ def test_a_restart_serves_again(own_cloud: Any, tmp_path: Path) -> None:
     assert wait(lambda: refused_or_none(shop, name)) == "ValidationException"
 
 
+def test_a_restart_in_the_middle_of_an_update(own_cloud: Any, tmp_path: Path) -> None:
+    """kill -9 while the new servers come up: the old configuration serves again, and the endpoint says what happened;
+    an endpoint that was being created goes on being created."""
+    shop = Shop(Bench(own_cloud, tmp_path))
+    config = shop.config(shop.model(MARK="old"))
+    name = shop.endpoint(config)
+    shop.settle(name)
+    never = shop.config(shop.model(NEVER_HEALTHY="1"))
+    shop.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=never)
+    error = refused(shop.sagemaker.update_endpoint, EndpointName=name, EndpointConfigName=config)["Error"]
+    assert "Cannot update in-progress endpoint" in error["Message"]
+    created = shop.endpoint(never)
+    own_cloud.kill()
+    own_cloud.start()
+    assert shop.ask(name)["mark"] == "old"
+    found = shop.settle(name)
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", config)
+    assert "the local cloud was restarted" in found["FailureReason"]
+    assert shop.sagemaker.describe_endpoint(EndpointName=created)["EndpointStatus"] == "Creating"
+
+
 def refused_or_none(shop: Shop, name: str) -> str:
     try:
         shop.sagemaker.describe_endpoint(EndpointName=name)

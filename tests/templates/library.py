@@ -38,6 +38,7 @@ def _tag(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
+        assert isinstance(node, yaml.MappingNode)
         value = loader.construct_mapping(node, deep=True)
     if suffix == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
@@ -57,7 +58,7 @@ class Template:
     @cached_property
     def body(self) -> dict[str, Any]:
         """The whole template."""
-        return dict(yaml.load(self.text, Loader))  # noqa: S506 - a SafeLoader
+        return dict(yaml.load(self.text, Loader))
 
     @property
     def parameters(self) -> dict[str, dict[str, Any]]:

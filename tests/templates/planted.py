@@ -79,7 +79,10 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
         (_INTERFACE % ("Name", "Name: {default: Name}", "The name of it", ""), "takes anything"),
         (_INTERFACE % ("", "Name: {default: Name}", "The name of it", _ALLOWED), "in 0 groups"),
         (_INTERFACE % ("Name", "", "The name of it", _ALLOWED), "has no label"),
-        (_INTERFACE % ("Name, Other", "Name: {default: Name}", "The name of it", _ALLOWED), "Other, which is no parameter"),
+        (
+            _INTERFACE % ("Name, Other", "Name: {default: Name}", "The name of it", _ALLOWED),
+            "Other, which is no parameter",
+        ),
     ],
     "order": [
         ("Resources: {}\nParameters: {}\n", "sections stand as"),
@@ -106,11 +109,17 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
     "wide_resources": [(_role("Resource: arn:aws:s3:::bucket/*", 'Resource: "*"'), r"Resource \* without a comment")],
     "boundaries": [(_role("      PermissionsBoundary: boundary\n", ""), "Role has no PermissionsBoundary")],
     "confused_deputies": [
-        (_role('            Condition: {StringEquals: {"aws:SourceAccount": !Ref "AWS::AccountId"}}\n', ""), "trusts codebuild"),
+        (
+            _role('            Condition: {StringEquals: {"aws:SourceAccount": !Ref "AWS::AccountId"}}\n', ""),
+            "trusts codebuild",
+        ),
         (_KEY % ("Service: logs.amazonaws.com", "kms:Decrypt"), "trusts logs"),
     ],
     "other_accounts": [
-        (_KEY % ('AWS: !Sub "arn:aws:iam::${StagingAccountId}:root"', "kms:Decrypt"), "every principal of another account")
+        (
+            _KEY % ('AWS: !Sub "arn:aws:iam::${StagingAccountId}:root"', "kms:Decrypt"),
+            "every principal of another account",
+        )
     ],
     "passed_roles": [
         (_pass("Resource: arn:aws:iam::123456789012:role/name"), "passes a role to any service"),

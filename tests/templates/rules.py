@@ -154,7 +154,7 @@ def wide_resources(template: Template) -> Iterator[str]:
                 yield f"line {scalar.start_mark.line + 1}: Resource * without a comment that says why"
 
 
-def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
     if isinstance(node, yaml.MappingNode):
         yield node
         for _, value in node.value:

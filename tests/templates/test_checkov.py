@@ -17,6 +17,13 @@ import pytest
 from tests.templates.library import FOLDERS, REPOSITORY, templates
 
 CHECKOV = "checkov==3.3.30"
+PLANTED = """AWSTemplateFormatVersion: "2010-09-09"
+Resources:
+  Bucket:
+    Type: AWS::S3::Bucket
+    Properties:
+      BucketName: planted
+"""
 
 
 def uv() -> str:
@@ -68,7 +75,7 @@ def test_checkov_finds_nothing(folder: str) -> None:
 
 @pytest.mark.slow
 def test_checkov_would_find_something(tmp_path: Path) -> None:
-    (tmp_path / "planted.yaml").write_text("Resources: {Bucket: {Type: AWS::S3::Bucket}}\n", encoding="utf-8")
+    (tmp_path / "planted.yaml").write_text(PLANTED, encoding="utf-8")
     assert any("CKV_AWS_18" in found for found in failures(run(tmp_path)))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from cfnlint import ManualArgs, lint_by_config
-from yamllint import linter
-from yamllint.config import YamlLintConfig
+from yamllint import linter  # type: ignore[import-untyped]
+from yamllint.config import YamlLintConfig  # type: ignore[import-untyped]
 
 from tests.templates.library import REPOSITORY, templates
 

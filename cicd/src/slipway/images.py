@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,17 @@ def build(image: Image, root: Path, base: str, pip_configuration: Path | None) -
     command(["docker", "push", image.tagged])
 
 
-def command(arguments: list[str], *, cwd: Path | None = None, text: str | None = None) -> None:
+def command(
+    arguments: list[str],
+    *,
+    cwd: Path | None = None,
+    text: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run a command whose output a person should see. Raises SlipwayError if it is missing or fails."""
     try:
-        subprocess.run(arguments, cwd=cwd, input=text, text=True, check=True)  # noqa: S603 - a list, never a shell
+        whole = {**os.environ, **(environment or {})}
+        subprocess.run(arguments, cwd=cwd, env=whole, input=text, text=True, check=True)  # noqa: S603 - never a shell
     except FileNotFoundError:
         raise SlipwayError(f"the command {arguments[0]!r} is not on the PATH") from None
     except subprocess.CalledProcessError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.session import get_session
 
 from slipway.configuration.model import ProjectFile
 
@@ -13,8 +14,12 @@ from slipway.configuration.model import ProjectFile
 @cache
 def instance_types(shape: str) -> tuple[str, ...]:
     """The values of an enumeration of SageMaker's service model, such as `TrainingInstanceType`."""
-    model = Loader().load_service_model("sagemaker", "service-2")
-    return tuple(model["shapes"][shape]["enum"])
+    return tuple(_model().shape_for(shape).enum)
+
+
+@cache
+def _model() -> ServiceModel:
+    return get_session().get_service_model("sagemaker")
 
 
 def wrong_instance_types(project: ProjectFile) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:

@@ -20,7 +20,9 @@ logger = Logger(service="build-runner")
 POLL_SECONDS = 2.0
 # CloudFormation has to be told before Lambda ends the function.
 RESERVE_SECONDS = 45.0
-LOG_LINES = 8
+LOG_LINES = 12
+# CodeBuild's own lines about phases, between those of the commands.
+FRAME = "[Container]"
 
 
 class BuildFailed(Exception):
@@ -84,9 +86,10 @@ def _reason(session: Any, build: Mapping[str, Any]) -> str:
     if logs.get("groupName") and logs.get("streamName"):
         try:
             events = session.client("logs").get_log_events(
-                logGroupName=logs["groupName"], logStreamName=logs["streamName"], limit=LOG_LINES, startFromHead=False
+                logGroupName=logs["groupName"], logStreamName=logs["streamName"], limit=100, startFromHead=False
             )["events"]
-            parts += [event["message"].rstrip() for event in events]
+            lines = [event["message"].rstrip() for event in events]
+            parts += [line for line in lines if line and not line.startswith(FRAME)][-LOG_LINES:]
         except Exception:
             logger.exception("the log of the build cannot be read")
     return "\n".join(parts)

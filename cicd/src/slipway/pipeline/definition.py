@@ -171,8 +171,8 @@ def _preprocess(plan: Plan, session: Any, parameters: dict[str, Any]) -> Any:
 
 
 def _train(plan: Plan, session: Any, preprocess: Any) -> Any:
-    from sagemaker.mlops.workflow.steps import CacheConfig, TrainingStep
     from sagemaker.core.training.configs import Compute, InputData, Networking, OutputDataConfig, StoppingCondition
+    from sagemaker.mlops.workflow.steps import CacheConfig, TrainingStep
     from sagemaker.train.model_trainer import ModelTrainer
 
     job, place = plan.project.training, plan.place

@@ -70,7 +70,10 @@ def publish(session: Any, namespace: str, wheel: Path, progress: Progress) -> No
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-    images.command(["twine", "upload", "--disable-progress-bar", "--repository", "codeartifact", str(wheel)])
+    url = codeartifact.get_repository_endpoint(format="pypi", **place)["repositoryEndpoint"]
+    token = codeartifact.get_authorization_token(domain=place["domain"])["authorizationToken"]
+    access = {"UV_PUBLISH_URL": url, "UV_PUBLISH_USERNAME": "aws", "UV_PUBLISH_PASSWORD": token}
+    images.command(["uv", "publish", "--quiet", str(wheel)], environment=access)
     progress.say(f"slipway {version}: published")
 
 

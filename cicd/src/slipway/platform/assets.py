@@ -149,5 +149,10 @@ def _location(module: str) -> Path:
 
 def _constraints(lock: Path) -> bytes:
     """The lock without hashes: pip wants either a hash for everything or for nothing, and our own wheel has none."""
-    text = lock.read_text(encoding="utf-8")
-    return "".join(f"{name}\n" for name in re.findall(r"^([A-Za-z0-9][^\s\\;]*==[^\s\\;]+)", text, re.M)).encode()
+    try:
+        text = lock.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SlipwayError(f"{lock}: there is no such file: give the repository's root with --repository") from None
+    # A pin may have a marker: `scipy==1.17.1 ; python_full_version < '3.12'`.
+    pins = re.findall(r"^([A-Za-z0-9][^\\\n]*==[^\\\n]*?)[ ]*\\?$", text, re.M)
+    return "".join(f"{pin}\n" for pin in pins).encode()

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from localcloud.runtime import base, debian
+from localcloud.runtime import base, debian, dockerfile
 from localcloud.runtime.container import Container
 from localcloud.runtime.references import parse
 from localcloud.runtime.secret_env import with_secret_files
@@ -37,6 +37,8 @@ from localcloud.runtime.types import (
 _ADVICE = "install it: apt-get install --no-install-recommends buildah, or use LOCALCLOUD_RUNTIME=process"
 _ISOLATION = ["--isolation", "chroot", "--network", "host"]
 _KEPT_LINES = 15
+# What buildah itself adds when a container's program fails.
+_ADDED = re.compile(r"subprocess exited (with status \d+|on .+)|Error: exit status \d+")
 
 
 class BuildahRuntime(StoredRuntime):
@@ -66,7 +68,8 @@ class BuildahRuntime(StoredRuntime):
             dockerfile.write_text(with_secret_files(text))
             identity = work / "iid"
             arguments = [
-                "bud", *_ISOLATION, "--pull-never", "--layers", "--format", "docker", "--iidfile", str(identity),
+                "bud", *_ISOLATION, "--pull-never", "--layers", "--force-rm", "--format", "docker",
+                "--iidfile", str(identity),
                 "--file", str(dockerfile), *self._machine_volumes(work),
             ]  # fmt: skip
             if spec.no_cache:
@@ -112,8 +115,6 @@ class BuildahRuntime(StoredRuntime):
 
     def _fetch_bases(self, text: str, spec: BuildSpec) -> None:
         """Have every base image here under the name that FROM gives it."""
-        from localcloud.runtime import dockerfile
-
         for name in dockerfile.bases(text, str(spec.dockerfile), spec.build_args):
             reference = parse(name)
             if self._known(str(reference)):
@@ -188,8 +189,9 @@ class BuildahRuntime(StoredRuntime):
                 return 127
             key = spec.key or f"container/{uuid.uuid4().hex}"
             return self._processes.run(
-                arguments, env=self._environment(), cwd=self.home, key=key, on_line=spec.on_line, timeout=spec.timeout
-            )
+                arguments, env=self._environment(), cwd=self.home, key=key, on_line=_own_lines(spec.on_line),
+                timeout=spec.timeout,
+            )  # fmt: skip
 
     def start(self, spec: RunSpec) -> Handle:
         """Start a container that serves."""
@@ -201,12 +203,16 @@ class BuildahRuntime(StoredRuntime):
                 raise ImageNotFound(arguments)
             log = work / "log"
             process = self._processes.spawn(
-                arguments, env=self._environment(), cwd=self.home, log_path=log, key=spec.key or f"container/{work.name}"
+                arguments,
+                env=self._environment(),
+                cwd=self.home,
+                log_path=log,
+                key=spec.key or f"container/{work.name}",
             )
         except BaseException:
             stack.close()
             raise
-        return Container(process, port_of(spec), log, spec.on_line, stack)
+        return Container(process, port_of(spec), log, _own_lines(spec.on_line), stack)
 
     def _container(self, spec: RunSpec, stack: ExitStack) -> list[str] | str:
         """Make a container, to be removed with the stack. Returns the command that runs it, or what is wrong."""
@@ -283,8 +289,19 @@ class BuildahRuntime(StoredRuntime):
             if values:
                 lines.append(f"{name} =\n    " + "\n    ".join(values))
             for value in values:
-                directory = re.sub(r"^file://", "", value)
+                # The pages of an index of files link to files beside its directory `simple`.
+                directory = re.sub(r"^file://|/simple/?$", "", value)
                 if directory.startswith("/") and Path(directory).is_dir():
                     volumes += ["--volume", f"{directory}:{directory}:ro"]
         (work / "pip.conf").write_text("\n".join(lines) + "\n")
         return [*volumes, "--volume", f"{work / 'pip.conf'}:/etc/pip.conf:ro"]
+
+
+def _own_lines(on_line: OnLine) -> OnLine:
+    """The container's own lines alone."""
+
+    def line(text: str) -> None:
+        if not _ADDED.fullmatch(text):
+            on_line(text)
+
+    return line

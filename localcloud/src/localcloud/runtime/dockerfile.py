@@ -155,7 +155,7 @@ def bases(text: str, file: str, build_args: Mapping[str, str]) -> list[str]:
     """The images that FROM names, other than scratch and earlier stages, in a Dockerfile that another builder reads."""
     outer: dict[str, str] = {}
     stages: set[str] = set()
-    found = []
+    found: list[str] = []
     for keyword, value, line in _entries(text, file)[0]:
         instruction = Instruction(file, line, keyword, _FLAG.sub("", value.strip()) if keyword == "FROM" else value)
         if keyword == "ARG" and not found and not stages:
@@ -226,7 +226,7 @@ def _raw_words(instruction: Instruction) -> list[str]:
     """Split at blanks outside quotes; quotes and variables stay."""
     found, word, quote, escaped = [], "", "", False
     for char in instruction.value:
-        if escaped or char == "\\":
+        if escaped or (char == "\\" and quote != "'"):
             escaped = not escaped
             word += char
         elif quote:
@@ -298,7 +298,7 @@ def _instruction(keyword: str, value: str, line: int, file: str) -> Instruction:
 
 
 def _stage(instruction: Instruction, index: int, outer: Mapping[str, str]) -> Stage:
-    parts = expand(instruction, outer)
+    parts = [part for part in expand(instruction, outer) if part]
     platform = _expand(instruction, instruction.flag("platform") or "", {**outer, "TARGETPLATFORM": "linux/amd64"})
     if platform and platform not in _PLATFORMS:
         raise instruction.refuse(f"platform '{platform}'", allowed=", ".join(_PLATFORMS))

@@ -52,8 +52,10 @@ class Sandbox:
         absolute = os.path.normpath(str(PurePosixPath(self.workdir) / path))
         if absolute in self.secrets:
             return self.secrets[absolute]
+        if absolute == "/":
+            return self.root
         here = self.root / absolute.lstrip("/")
         parent = Path(os.path.realpath(here.parent))
         if parent != self.root and self.root not in parent.parents:
             raise Refused(f"{path} leads out of the image by a link")
-        return parent / here.name if here != self.root else here
+        return parent / here.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import uuid
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from localcloud.runtime.types import (
     Processes,
     Registry,
     RunSpec,
+    RuntimeFault,
     quiet,
 )
 
@@ -165,6 +167,9 @@ class StoredRuntime:
         self.store.sweep()
 
 
+_DAEMON = "#!/bin/sh\necho 'no daemon is needed here: docker works without one'\n"
+
+
 def write_shim(home: Path, runtime: str, machine: Mapping[str, str]) -> Path:
     """Write the `docker` command of a runtime. The settings file beside it may hold an index's password: mode 600."""
     directory = home / "bin"
@@ -176,6 +181,7 @@ def write_shim(home: Path, runtime: str, machine: Mapping[str, str]) -> Path:
     for path, text, mode in (
         (home / "machine.json", json.dumps(dict(machine), indent=1, sort_keys=True), 0o600),
         (directory / "docker", script, 0o755),
+        (directory / "dockerd", _DAEMON, 0o755),
     ):
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         temporary.touch(mode=mode)
@@ -213,17 +219,14 @@ def checked(name: str) -> str:
     return name
 
 
-def tool(name: str, advice: str) -> str:
+def tool(name: str, advice: str, path: str | None = None) -> str:
     """An executable that a runtime needs.
 
     Raises:
         RuntimeFault: it is missing.
     """
-    import shutil
-
-    from localcloud.runtime.types import RuntimeFault
-
-    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    search = path if path is not None else os.environ.get("PATH", os.defpath)
+    found = shutil.which(name, path=f"{search}:/usr/sbin:/sbin")
     if found is None:
         raise RuntimeFault(f"{name} was not found, which this container runtime needs; {advice}")
     return found

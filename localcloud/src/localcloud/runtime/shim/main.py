@@ -242,7 +242,7 @@ class Shim:
             image = self.runtime.inspect(name)
         except ImageNotFound:
             image = self.runtime.pull(name, self.registry)
-        environment = {}
+        environment: dict[str, str] = {}
         for file in options.all("env-file"):
             lines = [line.strip() for line in Path(file).read_text().splitlines()]
             environment |= _assignments([line for line in lines if line and not line.startswith("#")])
@@ -257,7 +257,7 @@ class Shim:
                 mounts=[_volume(item) for item in options.all("volume")],
                 workdir=options.last("workdir") or None,
                 on_line=lambda line: print(line, flush=True),
-            )  # fmt: skip
+            )
         )
 
     def version(self, words: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 from typing import Any
@@ -246,6 +247,8 @@ class BuildOperations(ProjectOperations):
             if document["phases"] and "phaseStatus" not in document["phases"][-1]:
                 record.leave("FAULT", "INTERNAL_SERVICE_ERROR", "The local cloud was stopped while the build ran")
             record.finish("FAULT")
+            if document[PRIVATE].get("root"):
+                shutil.rmtree(document[PRIVATE]["root"], ignore_errors=True)
 
     def close(self) -> None:
         """End what runs; their records are put right by the next start's `recover`."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
+import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,12 @@ _LENT = (
     "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
 _LENT_PREFIXES = ("PIP_", "UV_")
-# Settings of the server's own virtual environment that would redirect a build's installs.
+# Settings of the server's own virtual environment that would redirect a build's installs, and what builds get as
+# files instead: as variables they would outvote what a build itself configures, e.g. by `aws codeartifact login`.
 _KEPT_BACK = frozenset(
-    {"UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_RUN_RECURSION_DEPTH", "PIP_TARGET", "PIP_PREFIX", "PIP_CONFIG_FILE"}
-)
+    {"UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_RUN_RECURSION_DEPTH", "PIP_TARGET", "PIP_PREFIX", "PIP_CONFIG_FILE",
+     "PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_CONFIG_FILE"}
+)  # fmt: skip
 _CERTIFICATES = frozenset(
     {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO",
      "NODE_EXTRA_CA_CERTS", "PIP_CERT"}
@@ -60,27 +65,35 @@ def lent(environ: Mapping[str, str], *, shares_files: bool = True) -> dict[str, 
         }
     home = Path(environ.get("HOME") or "/nonexistent")
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     found.setdefault("PIP_CACHE_DIR", str(cache / "pip"))
     found.setdefault("UV_CACHE_DIR", str(cache / "uv"))
-    uv_settings = config / "uv" / "uv.toml"
-    if uv_settings.is_file():
-        found.setdefault("UV_CONFIG_FILE", str(uv_settings))
     return found
 
 
-def pip_settings(environ: Mapping[str, str]) -> str:
-    """The machine's own pip configuration, which a build gets as a copy in its HOME.
+def settings_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The machine's own configuration of pip and uv, as files for the build's HOME: relative path → text.
 
-    A copy, because `aws codeartifact login` writes into it, and because pip edits none that PIP_CONFIG_FILE names.
+    Copies, because `aws codeartifact login` writes into pip's, and because pip edits none that PIP_CONFIG_FILE names.
     """
     home = Path(environ.get("HOME") or "/nonexistent")
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    pip = configparser.RawConfigParser()
     named = environ.get("PIP_CONFIG_FILE")
-    for path in (Path(named) if named else config / "pip" / "pip.conf", home / ".pip" / "pip.conf"):
-        if path.is_file():
-            return path.read_text()
-    return ""
+    pip.read([named] if named else [home / ".pip" / "pip.conf", config / "pip" / "pip.conf"])
+    if environ.get("PIP_INDEX_URL"):
+        if not pip.has_section("global"):
+            pip.add_section("global")
+        pip.set("global", "index-url", environ["PIP_INDEX_URL"])
+    text = io.StringIO()
+    pip.write(text)
+    uv = Path(environ.get("UV_CONFIG_FILE") or config / "uv" / "uv.toml")
+    lines = uv.read_text() if uv.is_file() else ""
+    index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or ""
+    index = re.sub(r"^[A-Za-z0-9_.-]+=(?=[a-z]+://)", "", index)  # uv allows name=url
+    if index and "index-url" not in lines:
+        lines = f"index-url = {json.dumps(index)}\n{lines}"
+    found = {".config/pip/pip.conf": text.getvalue(), ".config/uv/uv.toml": lines}
+    return {name: content for name, content in found.items() if content.strip()}
 
 
 def standard(

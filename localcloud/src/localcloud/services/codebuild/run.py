@@ -70,7 +70,9 @@ class Build:
         self._succeeding = True
         self._status = "SUCCEEDED"
         self._deadline = time.monotonic() + 60.0 * self._document["timeoutInMinutes"]
+        # Not below the state directory: tools that look for configuration upwards must not find the local cloud's.
         self._root = Path(tempfile.mkdtemp(prefix="codebuild-")).resolve()
+        record.change(lambda document: document[PRIVATE].update(root=str(self._root)))
         number = 100_000_000 + secrets.randbelow(900_000_000)
         self._source = self._root / "output" / f"src{number}" / "src"
         self._home = self._root / "home"
@@ -288,11 +290,9 @@ class Build:
             self._log.note(f"Selecting '{name}' runtime version '{version}': this machine's {name} is used")
         if spec.env.git_credential_helper:
             (self._home / ".gitconfig").write_text(_GIT_CONFIG)
-        settings = environment.pip_settings(os.environ)
-        if settings:
-            target = self._home / ".config" / "pip" / "pip.conf"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(settings)
+        for name, text in environment.settings_files(os.environ).items():
+            (self._home / name).parent.mkdir(parents=True, exist_ok=True)
+            (self._home / name).write_text(text)
         return variables | environment.standard(build, sources=fetched, home=self._home, tmp=self._tmp)
 
     def _tools(self) -> tuple[Path, ...]:

@@ -94,6 +94,8 @@ def effective(project: Mapping[str, Any], given: Mapping[str, Any]) -> Document:
         check_artifacts(found["artifacts"], "artifacts")
     else:
         check(found)
+    if given.get("debugSessionEnabled"):
+        raise invalid("debugSessionEnabled is not served by the local cloud; leave it out")
     _served(found)
     return found
 
@@ -105,7 +107,17 @@ def _served(project: Mapping[str, Any]) -> None:
             f"The environment type {environment['type']} is not served by the local cloud; use LINUX_CONTAINER or "
             "another type of Linux"
         )
+    for member, value in (
+        ("fileSystemLocations", project.get("fileSystemLocations")),
+        ("fleet", environment.get("fleet")),
+    ):
+        if value:
+            raise invalid(f"{member} is not served by the local cloud; remove it from the project {project['name']}")
     for source in (project["source"], *project.get("secondarySources", [])):
+        if source.get("gitSubmodulesConfig", {}).get("fetchSubmodules"):
+            raise invalid(
+                "gitSubmodulesConfig is not served by the local cloud; remove it, or set fetchSubmodules to false"
+            )
         if source["type"] not in SERVED:
             raise invalid(
                 f"The source type {source['type']} is not served by the local cloud; served: {', '.join(SERVED)}"

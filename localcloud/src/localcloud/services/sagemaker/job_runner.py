@@ -173,6 +173,7 @@ class JobRunner(PlugIn):
                 timeout=timeout,
             )
         )
+        job.logs.close()  # whoever sees that the job has ended finds all of its log
         job.timed_out = code == _TIMED_OUT and time.monotonic() - started >= timeout
         if self.cloud.stopping.is_set():
             raise JobError(jobs.RESTARTED)
