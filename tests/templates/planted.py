@@ -121,6 +121,9 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
             "every principal of another account",
         )
     ],
+    "denials": [
+        (_BUCKET.replace("{Bool: {", "{StringNotEqualsIfExists: {"), "refuses requests without aws:SecureTransport")
+    ],
     "passed_roles": [
         (_pass("Resource: arn:aws:iam::123456789012:role/name"), "passes a role to any service"),
         (_pass('Resource: "*"'), "passes any role"),

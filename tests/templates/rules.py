@@ -201,6 +201,19 @@ def other_accounts(template: Template) -> Iterator[str]:
                 yield f"{policy.owner} ({policy.name}) trusts every principal of another account"
 
 
+def denials(template: Template) -> Iterator[str]:
+    """A refusal by a negated test says with Null what holds where the key is missing, since a missing key passes the test."""
+    for policy in policies(template):
+        for statement in policy.statements:
+            if statement["Effect"] != "Deny" or policy.kind == "identity":
+                continue
+            tests = statement.get("Condition", {})
+            present = set(tests.get("Null", {}))
+            for test, keys in tests.items():
+                if "Not" in test and (loose := sorted(set(keys) - present)):
+                    yield f"{policy.owner} ({policy.name}) refuses requests without {', '.join(loose)}: add Null"
+
+
 def passed_roles(template: Template) -> Iterator[str]:
     """A role is passed to one service, and only roles that are named."""
     for policy in policies(template):
@@ -278,5 +291,5 @@ def described_rules(template: Template) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     parameters, order, size, retention, tags, wide_actions, wide_resources, boundaries, confused_deputies,
-    other_accounts, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules,
+    other_accounts, denials, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules,
 )  # fmt: skip

@@ -1,9 +1,9 @@
 """Measures the model on the test rows, and keeps some of them for the smoke test of an endpoint."""
 
+import io
 import json
 import math
 import tarfile
-import tempfile
 from pathlib import Path
 
 import joblib
@@ -36,15 +36,14 @@ def evaluate(paths: container.Paths) -> None:
 
 def load(archive: Path):
     """The model out of model.tar.gz, as SageMaker packed it."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
-            return joblib.load(Path(folder) / "model.joblib")
-        except (OSError, tarfile.TarError) as error:
-            raise container.StepError(
-                f"{archive.name}: no readable model.joblib: {error}"
-            ) from error
+    try:
+        with tarfile.open(archive) as tar:
+            member = next(item for item in tar if Path(item.name).name == "model.joblib")
+            return joblib.load(io.BytesIO(tar.extractfile(member).read()))
+    except (OSError, tarfile.TarError, StopIteration) as error:
+        raise container.StepError(
+            f"{archive.name}: no readable model.joblib: {error}"
+        ) from error
 
 
 def metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -96,6 +96,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "project.yaml")
 
 
+VARIABLE = st.from_regex(r"\A[A-Z][A-Z0-9_]{0,10}\Z")
 JOB = st.fixed_dictionaries(
     {},
     optional={
@@ -104,10 +105,12 @@ JOB = st.fixed_dictionaries(
         "instance_count": st.integers(1, 20),
         "volume_size_gb": st.integers(1, 16384),
         "max_runtime_minutes": st.integers(1, 1440),
-        "environment": st.dictionaries(st.from_regex(r"\A[A-Z][A-Z0-9_]{0,10}\Z"), st.text("ab1:#-'", max_size=20), max_size=3),
+        "environment": st.dictionaries(VARIABLE, st.text("ab1:#-'", max_size=20), max_size=3),
     },
 )  # fmt: skip
-SCALAR = st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.text("ab1: #'", min_size=1, max_size=9)
+SCALAR = (
+    st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.text("ab1: #'", min_size=1, max_size=9)
+)
 PARAMETERS = st.dictionaries(st.from_regex(r"\A[a-z][a-z0-9_]{0,10}\Z"), SCALAR, max_size=3)
 BOUND = st.tuples(st.sampled_from(["min", "max"]), st.floats(-1e6, 1e6)).map(lambda pair: {pair[0]: pair[1]})
 FILE = st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""The SageMaker pipeline's definition: what SageMaker would accept, the same bytes each time, and no call to anybody."""
+"""The SageMaker pipeline's definition: what SageMaker accepts, the same bytes each time, no call to anybody."""
 
 import json
 import socket

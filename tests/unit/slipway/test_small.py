@@ -100,7 +100,7 @@ def test_a_defect_leaves_its_name_and_a_traceback(
 
 def test_the_target_comes_from_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_TARGET", raising=False)
-    with pytest.raises(StepError, match="data.target"):
+    with pytest.raises(StepError, match=r"data\.target"):
         container.target()
     monkeypatch.setenv("SLIPWAY_TARGET", "arr_delay")
     assert container.target() == "arr_delay"

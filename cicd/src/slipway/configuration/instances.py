@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from botocore.model import ServiceModel
+from botocore.model import ServiceModel, StringShape
 from botocore.session import get_session
 
 from slipway.configuration.model import ProjectFile
@@ -14,7 +14,8 @@ from slipway.configuration.model import ProjectFile
 @cache
 def instance_types(shape: str) -> tuple[str, ...]:
     """The values of an enumeration of SageMaker's service model, such as `TrainingInstanceType`."""
-    return tuple(_model().shape_for(shape).enum)
+    found = _model().shape_for(shape)
+    return tuple(found.enum) if isinstance(found, StringShape) else ()
 
 
 @cache

@@ -88,7 +88,7 @@ def metrics(report: bytes) -> dict[str, float]:
         groups = json.loads(report)
         group = next(value for name, value in groups.items() if name.endswith("_metrics"))
         return {name: float(entry["value"]) for name, entry in group.items()}
-    except (ValueError, KeyError, TypeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise SlipwayError(
             f"{REPORT} has no metrics: given {report[:120]!r}, allowed "
             '{"regression_metrics": {"rmse": {"value": 1.0}, …}}: mend the project\'s evaluate.py'

@@ -294,7 +294,8 @@ class BuildahRuntime(StoredRuntime):
                 if directory.startswith("/") and Path(directory).is_dir():
                     volumes += ["--volume", f"{directory}:{directory}:ro"]
         (work / "pip.conf").write_text("\n".join(lines) + "\n")
-        return [*volumes, "--volume", f"{work / 'pip.conf'}:/etc/pip.conf:ro"]
+        # pip reads this place first: an /etc/pip.conf that comes as a secret has the last word.
+        return [*volumes, "--volume", f"{work / 'pip.conf'}:/etc/xdg/pip/pip.conf:ro"]
 
 
 def _own_lines(on_line: OnLine) -> OnLine:

@@ -80,7 +80,7 @@ class ProcessRuntime(StoredRuntime):
         temporary.mkdir()
         mounts = [(Path(source), target) for source, target in spec.mounts]
         _stand_in(root, mounts)
-        paths = PathMap(root, [*mounts, (temporary, "/tmp")])  # noqa: S108
+        paths = PathMap(root, mounts)
         environment = paths.environment({**image.config.environment, **spec.environment})
         search = environment.get("PATH", os.defpath).split(":") + os.environ.get("PATH", os.defpath).split(":")
         environment["PATH"] = ":".join([str(venv / "bin"), *dict.fromkeys(search)])

@@ -30,6 +30,7 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_physical_name",
         "_cfn_nested_stack_deploy",
         "_delete_resource",
+        "_update_resource",
     ),
     "ministack.services.cloudformation.engine": ("_parse_template", "_apply_transforms", "_TransformFailed"),
     "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),

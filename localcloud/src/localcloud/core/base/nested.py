@@ -1,7 +1,8 @@
 """Nested stacks: what AWS does with them and ministack does not.
 
-Transforms of a nested template are applied; a nested stack that fails to be created rolls itself back, so that nothing of
-it is left; and the parent's reason names the nested stack and its failed resources, as AWS words it.
+Transforms of a nested template are applied; a nested stack that fails to be created rolls itself back, so that nothing
+of it is left; the parent's reason names the nested stack and its failed resources, as AWS words it; and an update keeps
+the attributes of what did not change.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _TRANSFORMING: contextvars.ContextVar[list[dict[str, str]] | None] = contextvars
 
 def install() -> None:
     """Wrap ministack's deployment of a nested stack."""
-    from ministack.services.cloudformation import engine, provisioners
+    from ministack.services.cloudformation import _stacks, engine, provisioners
 
     parse, deploy = engine._parse_template, provisioners._cfn_nested_stack_deploy
 
@@ -41,13 +42,25 @@ def install() -> None:
         try:
             return deploy(logical_id, properties, parent, **previous)
         except Exception as error:
-            failed = [name for name in _children(parent) - known]
+            failed = list(_children(parent) - known)
             if previous.get("previous_physical_id") or not failed:
                 raise
             raise ValueError(_roll_back(failed[0], error)) from error
         finally:
             _TRANSFORMING.set(None)
 
+    update = provisioners._update_resource
+
+    def update_keeping_attributes(
+        kind: str, physical_id: str, old: Any, new: Any, stack: str, logical_id: str | None = None, old_attrs: Any = None
+    ) -> Any:
+        """A nested update passes no attributes, and then a resource without changes would lose its own."""
+        if old_attrs is None:
+            known = (_stacks.get(stack) or {}).get("_resources", {}).get(logical_id, {})
+            old_attrs = known.get("Attributes")
+        return update(kind, physical_id, old, new, stack, logical_id, old_attrs)
+
+    provisioners._update_resource = update_keeping_attributes
     engine._parse_template = parse_and_transform
     provisioners._cfn_nested_stack_deploy = deploy_nested
 

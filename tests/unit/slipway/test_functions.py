@@ -1,0 +1,148 @@
+"""The custom resource that runs a build: it always answers, and says why a build failed."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from slipway.functions import build_runner
+from slipway.functions.response import answer, send
+
+from .fakes import Session
+
+BUILD = "slipway-stamp:1234"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """CloudFormation's side: keeps what is PUT; the first request is refused once if told so."""
+
+    got: list[dict[str, Any]] = []  # noqa: RUF012 - one list for the one server of a test
+    refuse = 0
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        assert self.headers["Content-Type"] == ""  # the address is signed for it
+        if Receiver.refuse:
+            Receiver.refuse -= 1
+            self.send_response(500)
+        else:
+            Receiver.got.append(json.loads(content))
+            self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Receiver.got, Receiver.refuse = [], 0
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/answer"
+    server.shutdown()
+
+
+def event(url: str, kind: str = "Create", **properties: Any) -> dict[str, Any]:
+    return {
+        "RequestType": kind,
+        "ResponseURL": url,
+        "StackId": "arn:stack",
+        "RequestId": "r1",
+        "LogicalResourceId": "SeedCode",
+        "ResourceProperties": {"BuildProject": "slipway-stamp", "RunOn": "Create", "Variables": {"B": 1, "A": "x"}, **properties},
+        **({"PhysicalResourceId": "build/old"} if kind != "Create" else {}),
+    }  # fmt: skip
+
+
+CONTEXT = SimpleNamespace(
+    function_name="f",
+    memory_limit_in_mb=256,
+    invoked_function_arn="arn:f",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 900_000,
+)
+
+
+def build(session: Session, *states: str, **more: Any) -> None:
+    variables = [
+        {"name": "A", "value": "x", "type": "PLAINTEXT"},
+        {"name": "B", "value": "1", "type": "PLAINTEXT"},
+    ]
+    expected = {"projectName": "slipway-stamp", "environmentVariablesOverride": variables}
+    session.stub("codebuild", "start_build", {"build": {"id": BUILD}}, expected)
+    for state in states:
+        session.stub("codebuild", "batch_get_builds", {"builds": [{"id": BUILD, "buildStatus": state, **more}]})
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    made = Session()
+    monkeypatch.setattr(build_runner.boto3, "Session", lambda: made)
+    monkeypatch.setattr(build_runner, "POLL_SECONDS", 0)
+    return made
+
+
+def test_a_build_that_succeeds(url: str, session: Session) -> None:
+    build(session, "IN_PROGRESS", "SUCCEEDED")
+    build_runner.handler(event(url), CONTEXT)
+    assert Receiver.got[0]["Status"] == "SUCCESS"
+    assert Receiver.got[0]["Data"] == {"BuildId": BUILD}
+    assert Receiver.got[0]["PhysicalResourceId"] == "build/slipway-stamp/r1"
+    session.assert_all_called()
+
+
+@pytest.mark.parametrize(
+    ("kind", "run_on"), [("Delete", "Create"), ("Update", "Create"), ("Delete", "CreateAndUpdate")]
+)
+def test_what_needs_no_build_runs_none(url: str, session: Session, kind: str, run_on: str) -> None:
+    build_runner.handler(event(url, kind, RunOn=run_on), CONTEXT)
+    assert Receiver.got[0]["Status"] == "SUCCESS"
+    assert Receiver.got[0]["PhysicalResourceId"] == "build/old"
+
+
+def test_a_build_that_fails_says_why(url: str, session: Session) -> None:
+    phase = {
+        "phaseType": "BUILD",
+        "phaseStatus": "FAILED",
+        "contexts": [{"message": "Error while executing command: slipway project stamp. Reason: exit status 1"}],
+    }
+    build(session, "FAILED", phases=[phase], logs={"groupName": "g", "streamName": "s"})
+    lines = ["project: given 'X', allowed 3 to 24", "[Container] 2026/01/01 Phase complete: BUILD State: FAILED"]
+    session.stub("logs", "get_log_events", {"events": [{"message": f"{line}\n"} for line in lines]})
+    build_runner.handler(event(url), CONTEXT)
+    assert Receiver.got[0]["Status"] == "FAILED"
+    assert Receiver.got[0]["Reason"].splitlines() == [
+        f"build {BUILD} ended as FAILED",
+        "BUILD: Error while executing command: slipway project stamp. Reason: exit status 1",
+        "project: given 'X', allowed 3 to 24",
+    ]
+
+
+def test_whatever_happens_cloudformation_is_answered(url: str, session: Session) -> None:
+    session.refuse("codebuild", "start_build", "AccessDeniedException", "no")
+    build_runner.handler(event(url), CONTEXT)
+    assert Receiver.got[0]["Status"] == "FAILED"
+    assert "AccessDeniedException" in Receiver.got[0]["Reason"]
+
+
+def test_a_build_that_never_ends_is_given_up(session: Session) -> None:
+    build(session, "IN_PROGRESS", "IN_PROGRESS")
+    moments = iter([0.0, 10.0, 99.0])
+    with pytest.raises(build_runner.BuildFailed, match="has not ended after 60 seconds"):
+        build_runner.run(
+            session, event("")["ResourceProperties"], 60, sleep=lambda _: None, clock=lambda: next(moments)
+        )
+
+
+def test_the_answer_is_sent_again_if_it_did_not_arrive(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    Receiver.refuse = 1
+    body = answer(event(url), "FAILED", "p", reason="é" * 4000)
+    send(event(url), body)
+    assert len(Receiver.got) == 1
+    assert len(json.dumps(Receiver.got[0], ensure_ascii=False).encode()) < 4096

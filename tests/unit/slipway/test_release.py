@@ -1,0 +1,132 @@
+"""Releasing: only what is approved is packaged, and staging answers as the model did."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.response import StreamingBody
+
+from slipway.errors import SlipwayError
+from slipway.progress import Progress
+from slipway.release import verify
+from slipway.release.package import Bundle, package
+
+from .fakes import Session
+from .test_model import PACKAGE, PROJECT
+from .test_model import package as described
+
+RELEASE = {"version": "V1.0.0", "model_package_arn": PACKAGE, "commit_id": "c0ffee"}
+SAMPLES = {
+    "target": "arr_delay",
+    "columns": ["delay", "carrier"],
+    "rows": [[1.5, "UA"], [None, "B6"]],
+    "truth": [3.0, 4.0],
+    "predicted": [2.5, 4.5],
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    (tmp_path / "project.yaml").write_text(
+        PROJECT + "serving: {environments: {production: {initial_instance_count: 2}}}\n"
+    )
+    (tmp_path / "release.json").write_text(json.dumps(RELEASE))
+    (tmp_path / "samples.json").write_text(json.dumps(SAMPLES))
+    return Bundle(tmp_path)
+
+
+def blob(text: bytes) -> StreamingBody:
+    return StreamingBody(io.BytesIO(text), len(text))
+
+
+def test_an_approved_model_is_packaged(bundle: Bundle, tmp_path: Path) -> None:
+    session = Session()
+    session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Approved"))
+    session.parameters("/slipway/platform/", {"assets/bucket": "assets", "assets/prefix": "releases/abc"})
+    expected = {"Bucket": "assets", "Key": "releases/abc/service-catalog/project/endpoint.yaml"}
+    session.stub("s3", "get_object", {"Body": blob(b"Resources: {}")}, expected)
+    session.parameters("/slipway/projects/flight-delays/", {"cost-center": "ml"})
+    output = tmp_path / "build"
+    assert package(session, "slipway", bundle, output) == [
+        "endpoint.yaml",
+        "staging.json",
+        "production.json",
+        "release.json",
+        "samples.json",
+    ]
+    production = json.loads((output / "production.json").read_text())
+    assert production["Parameters"] == {
+        "Namespace": "slipway",
+        "ProjectName": "flight-delays",
+        "ModelPackageArn": PACKAGE,
+        "ModelVersion": "V1.0.0",
+        "InstanceType": "ml.m5.large",
+        "InstanceCount": "2",
+        "CostCenter": "ml",
+        "VpcSubnetIds": "/slipway/platform/network/private-subnet-ids",
+        "ComputeSecurityGroupId": "/slipway/platform/network/compute-security-group-id",
+        "EndpointRoleArn": "/slipway/platform/release/endpoint-role-arn",
+        "KeyArn": "/slipway/platform/release/key-arn",
+    }
+    assert json.loads((output / "staging.json").read_text())["Parameters"]["InstanceCount"] == "1"
+    assert {"Namespace", "Project", "CostCenter", "ModelVersion"} <= set(production["Tags"])
+    session.assert_all_called()
+
+
+def test_a_model_that_is_not_approved_any_more_is_not_packaged(bundle: Bundle, tmp_path: Path) -> None:
+    session = Session()
+    session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Rejected"))
+    with pytest.raises(SlipwayError, match=r"V1\.0\.0 may not be released: its approval is 'Rejected'"):
+        package(session, "slipway", bundle, tmp_path / "build")
+    assert not (tmp_path / "build").exists()
+
+
+def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SlipwayError, match="not a release bundle"):
+        _ = Bundle(tmp_path).release
+
+
+def invoke(session: Session, *answers: Any) -> list[float]:
+    for answer in answers:
+        content = {"Body": blob(json.dumps(answer).encode()), "ContentType": "application/json"}
+        session.stub("sagemaker-runtime", "invoke_endpoint", content)
+    return verify.verify(session.client("sagemaker-runtime"), "e", SAMPLES, Progress(io.StringIO()))
+
+
+def test_the_same_answers_pass() -> None:
+    session = Session()
+    assert invoke(session, {"predictions": [2.5, 4.5]}, {"predictions": [2.5, 4.5 + 1e-9]}) == [2.5, 4.5]
+    session.assert_all_called()
+    assert verify.to_csv(SAMPLES["rows"]) == b"1.5,UA\n,B6\n"  # type: ignore[arg-type]
+    assert json.loads(verify.to_json(SAMPLES))["instances"][1] == {"delay": None, "carrier": "B6"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"predictions": [2.5, 4.6]}, "answers 4.6 to sample row 2"),
+        ({"predictions": [2.5]}, "answered 2 rows"),
+        ({"error": "x"}, 'not {"predictions"'),
+        ({"predictions": [2.5, None]}, 'not {"predictions"'),
+    ],
+)
+def test_other_answers_fail(answer: object, said: str) -> None:
+    with pytest.raises(SlipwayError) as caught:
+        invoke(Session(), answer, answer)
+    assert said in str(caught.value)
+
+
+def test_an_endpoint_that_failed_tells_why() -> None:
+    session = Session()
+    common = {
+        "EndpointName": "e",
+        "EndpointArn": "arn:aws:sagemaker:eu-west-1:111111111111:endpoint/e",
+        "CreationTime": "2026-01-01T00:00:00Z",
+        "LastModifiedTime": "2026-01-01T00:00:00Z",
+    }
+    session.stub("sagemaker", "describe_endpoint", {**common, "EndpointStatus": "Creating"})
+    session.stub("sagemaker", "describe_endpoint", {**common, "EndpointStatus": "Failed", "FailureReason": "no ping"})
+    with pytest.raises(SlipwayError, match="endpoint e is Failed: no ping"):
+        verify.wait_in_service(session.client("sagemaker"), "e", Progress(io.StringIO()), sleep=lambda _: None)
