@@ -202,7 +202,7 @@ def other_accounts(template: Template) -> Iterator[str]:
 
 
 def denials(template: Template) -> Iterator[str]:
-    """A refusal by a negated test says with Null what holds where the key is missing, since a missing key passes the test."""
+    """A refusal by a negated test has a Null beside it: where the key is missing, a negated test is true."""
     for policy in policies(template):
         for statement in policy.statements:
             if statement["Effect"] != "Deny" or policy.kind == "identity":

@@ -41,9 +41,7 @@ def load(archive: Path):
             member = next(item for item in tar if Path(item.name).name == "model.joblib")
             return joblib.load(io.BytesIO(tar.extractfile(member).read()))
     except (OSError, tarfile.TarError, StopIteration) as error:
-        raise container.StepError(
-            f"{archive.name}: no readable model.joblib: {error}"
-        ) from error
+        raise container.StepError(f"{archive.name}: no readable model.joblib: {error}") from error
 
 
 def metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -15,6 +15,7 @@ from slipway.functions.response import answer, send
 from .fakes import Session
 
 BUILD = "slipway-stamp:1234"
+PROPERTIES = {"BuildProject": "slipway-stamp", "RunOn": "Create", "Variables": {"B": 1, "A": "x"}}
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -54,7 +55,7 @@ def event(url: str, kind: str = "Create", **properties: Any) -> dict[str, Any]:
         "StackId": "arn:stack",
         "RequestId": "r1",
         "LogicalResourceId": "SeedCode",
-        "ResourceProperties": {"BuildProject": "slipway-stamp", "RunOn": "Create", "Variables": {"B": 1, "A": "x"}, **properties},
+        "ResourceProperties": {**PROPERTIES, **properties},
         **({"PhysicalResourceId": "build/old"} if kind != "Create" else {}),
     }  # fmt: skip
 

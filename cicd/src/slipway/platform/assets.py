@@ -70,13 +70,18 @@ def collect(repository: Path) -> Assets:
         version = _stamp_version(project)
         files[f"slipway-{version}-py3-none-any.whl"] = _wheel(project)
         files["lambda.zip"] = archive(_lambda(project))
-    files["seedcode.zip"] = archive(dict(_tree(repository / "seedcode", "", hidden=True)))
+    files["seedcode.zip"] = seedcode(repository)
     constraints = _constraints(repository / "requirements.lock")
     files["constraints.txt"] = constraints
     files["build-image.zip"] = archive(
         {**dict(_tree(repository / "cicd" / "image", "")), "constraints.txt": constraints}
     )
     return Assets(files)
+
+
+def seedcode(repository: Path) -> bytes:
+    """The cookiecutter template as a zip."""
+    return archive(dict(_tree(repository / "seedcode", "", hidden=True)))
 
 
 def upload(s3: Any, bucket: str, assets: Assets) -> int:

@@ -39,7 +39,8 @@ class Stack:
 def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any = time.sleep) -> dict[str, str]:
     """Create or update a stack and wait. Returns its outputs. Raises SlipwayError with the first failure's reason."""
     status = _status(cloudformation, stack.name)
-    if status and status.endswith("_IN_PROGRESS"):
+    # REVIEW_IN_PROGRESS is a stack that has had a change set but no resource yet; nothing goes on in it.
+    if status and status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         raise SlipwayError(f"stack {stack.name} is {status}: wait for it, then deploy again")
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         progress.say(f"{stack.name}: removing what a failed creation left")

@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from localcloud.runtime.sandbox import Failed, Refused, Sandbox
 
-# docker.io: builds find the local cloud's own docker command. The rest:
 # Debian package → what shows that this machine has it: a command on PATH, or lib… for a shared library, or a file.
 PACKAGES: Mapping[str, str] = {
-    "build-essential": "cc", "ca-certificates": "/etc/ssl/certs", "curl": "curl", "docker.io": "/", "g++": "g++", "gcc": "gcc",
+    "build-essential": "cc", "ca-certificates": "/etc/ssl/certs", "curl": "curl", "g++": "g++", "gcc": "gcc",
     "docker.io": "/",  # `docker` is put on a privileged build's PATH by whoever runs it
     "git": "git", "gnupg": "gpg", "jq": "jq", "libc6-dev": "cc", "libffi-dev": "libffi", "libgomp1": "libgomp",
     "libpq5": "libpq", "libssl-dev": "libssl", "make": "make", "openssh-client": "ssh", "patch": "patch",

@@ -1,0 +1,1 @@
+"""The truth about images: the process runtime beside real containers."""
