@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
-from slipway_demo.flights import curated
 
-from localcloud.runtime import Image, Runtime, RunSpec, create
+from localcloud.runtime import Image, RunSpec, Runtime, create
 from localcloud.runtime.pip import machine
+from slipway_demo.flights import curated
 
 ROOT = Path(__file__).parents[2]
 BASE = "public.ecr.aws/docker/library/python:3.11-slim-bookworm"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -76,12 +78,15 @@ def wheel(directory: Path, value: int = 1) -> Path:
     """A package without dependencies, made here: builds need no network."""
     path = directory / "little-1.0-py3-none-any.whl"
     info = "little-1.0.dist-info"
+    source = f"VALUE = {value}\n"
+    sha = base64.urlsafe_b64encode(hashlib.sha256(source.encode()).digest()).decode().rstrip("=")
+    listed = f"little/__init__.py,sha256={sha},{len(source)}\n"
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in {
-            "little/__init__.py": f"VALUE = {value}\n",
+            "little/__init__.py": source,
             f"{info}/METADATA": "Metadata-Version: 2.1\nName: little\nVersion: 1.0\n",
             f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-            f"{info}/RECORD": f"little/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
+            f"{info}/RECORD": f"{listed}{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
         }.items():
             archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), text)
     return path
@@ -336,6 +341,20 @@ def test_builds_at_the_same_time_agree(context: Path, tmp_path: Path) -> None:
     assert len(digests) == 4
     assert len(set(digests)) == 1
     assert [name for name, _ in runtime.images() if name.startswith("x:")] == [f"x:{n}" for n in range(4)]
+
+
+def test_installed_packages_have_bytecode_whatever_the_image_says(
+    runtime: Runtime, build: Build, tmp_path: Path
+) -> None:
+    """PYTHONDONTWRITEBYTECODE is usual in images, whose pip has compiled; without that every import would be slow."""
+    digest, _ = build(DOCKERFILE.replace("ENV ", "ENV PYTHONDONTWRITEBYTECODE=1 "))
+    lines: list[str] = []
+    code = (
+        "import little, os; print(little.__cached__); print(os.path.exists(little.__cached__)); print(little.__file__)"
+    )
+    assert runtime.run(RunSpec(digest, entrypoint=["python", "-c", code], on_line=lines.append)) == 0
+    assert lines[1] == "True"
+    assert str(tmp_path / "home" / "trees") in lines[2]
 
 
 def test_a_full_disk_and_a_missing_uv_are_one_clear_error(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,6 +245,10 @@ def release_model(demo: Demo) -> None:
         pipelines, sagemaker = approver.client("codepipeline"), approver.client("sagemaker")
         status = sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"]
         known = set(watching.executions(pipelines, pipeline))
+        if status == "Approved" and watching.has_failed(pipelines, pipeline):
+            # Nobody starts a pipeline by hand: a release that failed is begun anew by approving anew.
+            sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="PendingManualApproval")
+            status = "PendingManualApproval"
         if status != "Approved":
             sagemaker.update_model_package(
                 ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="The metrics hold."

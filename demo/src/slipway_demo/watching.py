@@ -46,6 +46,12 @@ def executions(pipelines: Any, pipeline: str) -> list[str]:
     return [str(summary["pipelineExecutionId"]) for summary in answer["pipelineExecutionSummaries"]]
 
 
+def has_failed(pipelines: Any, pipeline: str) -> bool:
+    """Whether the newest execution failed."""
+    newest = pipelines.list_pipeline_executions(pipelineName=pipeline, maxResults=1)["pipelineExecutionSummaries"]
+    return bool(newest) and newest[0]["status"] == "Failed"
+
+
 def follow(journal: Journal, pipelines: Any, pipeline: str, execution: str, until_action: str | None = None) -> str:
     """Print each action as it changes, until the execution ends or `until_action` waits. Returns the status.
 

@@ -83,7 +83,7 @@ def build(session: Session, *states: str, **more: Any) -> None:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     made = Session()
-    monkeypatch.setattr(build_runner.boto3, "Session", lambda: made)
+    monkeypatch.setattr("boto3.Session", lambda: made)
     monkeypatch.setattr(build_runner, "POLL_SECONDS", 0)
     return made
 

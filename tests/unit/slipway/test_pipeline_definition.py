@@ -123,6 +123,7 @@ def test_every_step_is_a_valid_request(
     steps: dict[str, dict[str, Any]], step: str, operation: str, name: str | None
 ) -> None:
     shape = botocore.session.get_session().get_service_model("sagemaker").operation_model(operation).input_shape
+    assert shape is not None
     request = resolved(steps[step]["Arguments"]) | ({name: "made-by-the-pipeline"} if name else {})
     report = ParamValidator().validate(request, shape)
     assert not report.has_errors(), report.generate_report()

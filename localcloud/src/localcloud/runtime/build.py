@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from localcloud.runtime import base, commands, dockerfile, files, trees
+from localcloud.runtime import base, bytecode, commands, details, dockerfile, files, trees
 from localcloud.runtime.context import Context, absolute, inputs_hash, place
 from localcloud.runtime.dockerfile import Instruction, Stage
 from localcloud.runtime.references import parse
@@ -40,7 +40,6 @@ _PLATFORM = {
     "BUILDPLATFORM": "linux/amd64", "BUILDOS": "linux", "BUILDARCH": "amd64", "BUILDVARIANT": "",
 }  # fmt: skip
 _SITE_PACKAGES = re.compile(r"/usr/local(/lib(/python3[.\d]*(/site-packages)?)?|/bin)?/?")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
 @dataclass
@@ -182,7 +181,7 @@ class Builder:
             return replace(config, user=self._user(state, instruction, values))
         if keyword == "STOPSIGNAL":
             return replace(config, stop_signal=values[0])
-        return replace(config, healthcheck=_healthcheck(instruction))
+        return replace(config, healthcheck=details.healthcheck(instruction))
 
     def _user(self, state: State, instruction: Instruction, values: list[str]) -> str:
         if len(values) != 1:
@@ -299,7 +298,7 @@ class Builder:
         self._step(stage, state, step, text, ["PACKAGES", other.trees.venv], make)
 
     def _run(self, stage: Stage, state: State, instruction: Instruction, step: str) -> None:
-        mounts = _mounts(instruction)
+        mounts = details.mounts(instruction)
         environment = state.variables
 
         def make(work: Path) -> Trees:
@@ -313,10 +312,8 @@ class Builder:
                 commands.run_words(listed, sandbox)
             else:
                 commands.run(instruction.value, sandbox)
-            earlier = self.store.tree(state.trees.venv)
+            bytecode.provide(venv, Path(self.machine.get("LOCALCLOUD_BYTECODE") or self.store.home / "bytecode"))
             kept = self.store.keep_tree(venv, environment=True, trust_records=sandbox.installs_only)
-            if self.store.tree(kept) != earlier:
-                self.store.share_bytecode(kept)
             return Trees(root=self.store.keep_tree(root), venv=kept)
 
         inputs = ["RUN", instruction.value, mounts, environment, state.config.workdir]
@@ -377,47 +374,3 @@ class Builder:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  | {line}" for line in text.splitlines())
-
-
-def _mounts(instruction: Instruction) -> list[dict[str, str]]:
-    """What --mount flags ask for, checked."""
-    found = []
-    for name, value in instruction.flags:
-        if name == "network" and value not in ("default", "host", "none"):
-            raise instruction.refuse(f"--network={value}", allowed="default, host, none")
-        if name != "mount":
-            continue
-        mount = dict(part.partition("=")[::2] for part in value.split(","))
-        mount.setdefault("type", "bind")
-        for other, known in (("dst", "target"), ("destination", "target"), ("src", "source")):
-            if other in mount:
-                mount[known] = mount.pop(other)
-        if mount["type"] not in ("secret", "cache", "tmpfs"):
-            raise instruction.refuse(
-                f"--mount=type={mount['type']} is not served", allowed="type=secret, type=cache, type=tmpfs"
-            )
-        if mount["type"] == "secret" and not (mount.get("id") or mount.get("target")):
-            raise instruction.refuse("a secret needs id= or target=")
-        found.append(mount)
-    return found
-
-
-def _healthcheck(instruction: Instruction) -> dict[str, Any]:
-    if instruction.value.strip().upper() == "NONE":
-        return {"Test": ["NONE"]}
-    keyword, _, rest = instruction.value.partition(" ")
-    if keyword.upper() != "CMD" or not rest.strip():
-        raise instruction.refuse("unknown form", allowed="HEALTHCHECK [options] CMD command, HEALTHCHECK NONE")
-    listed = replace(instruction, value=rest.strip()).exec_form
-    made: dict[str, Any] = {"Test": ["CMD", *listed] if listed is not None else ["CMD-SHELL", rest.strip()]}
-    for name, value in instruction.flags:
-        if name == "retries":
-            made["Retries"] = int(value)
-            continue
-        match = _DURATION.fullmatch(value)
-        if not match or not value:
-            raise instruction.refuse(f"--{name}={value} is not a duration", allowed="30s, 1m30s")
-        hours, minutes, seconds = (float(part or 0) for part in match.groups())
-        member = "".join(part.capitalize() for part in name.split("-"))
-        made[member] = int((hours * 3600 + minutes * 60 + seconds) * 1e9)
-    return made

@@ -134,7 +134,7 @@ def _execute(argv: list[str], sandbox: Sandbox, environment: Mapping[str, str] |
 
 def program_environment(sandbox: Sandbox) -> dict[str, str]:
     """The variables of a program of the image while it is built."""
-    found = {name: value for name, value in sandbox.machine.items() if not name.startswith("UV_")}
+    found = {name: value for name, value in sandbox.machine.items() if not name.startswith(("UV_", "LOCALCLOUD_"))}
     found |= sandbox.paths.environment(sandbox.environment)
     path = found["PATH"].split(":") + sandbox.machine.get("PATH", os.defpath).split(":")
     found["PATH"] = ":".join([str(sandbox.venv / "bin"), *dict.fromkeys(path)])

@@ -152,6 +152,7 @@ def machine() -> dict[str, str]:
     found.setdefault("HOME", str(Path.home()))
     caches = os.environ.get("XDG_CACHE_HOME") or f"{found['HOME']}/.cache"
     found.setdefault("UV_CACHE_DIR", f"{caches}/uv")
+    found.setdefault("LOCALCLOUD_BYTECODE", f"{caches}/localcloud/bytecode")
     return {name: value for name, value in found.items() if name not in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT")}
 
 

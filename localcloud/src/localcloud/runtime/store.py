@@ -28,8 +28,6 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 TREE_TYPE = "application/vnd.localcloud.image.tree.v1"
 
-_SHARED_FROM = 4
-
 
 @dataclass(frozen=True)
 class Trees:
@@ -102,13 +100,6 @@ class ImageStore:
                 made.rename(place)
             self._write(self.home / "trees" / f"{digest}.size", str(size))
         return digest
-
-    def share_bytecode(self, venv: str) -> None:
-        """Give a new environment the bytecode that earlier ones have of the same modules: its first import is fast."""
-        others = [path.parent for path in (self.home / "trees").glob("*/pyvenv.cfg") if path.parent.name != venv]
-        others.sort(key=lambda path: -path.stat().st_mtime)
-        for other in others[:_SHARED_FROM]:
-            trees.share_bytecode(self.tree(venv), other)
 
     def size(self, tree: str) -> int:
         """Bytes of a tree's files."""

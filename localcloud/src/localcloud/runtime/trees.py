@@ -29,7 +29,7 @@ def digest(root: Path, *, environment: bool = False, trust_records: bool = False
     """
     hashed = hashlib.sha256()
     total = 0
-    known = _recorded(root) if trust_records else {}
+    known = recorded(root) if trust_records else {}
     if environment:
         hashed.update(f"python {python_of(root)}\n".encode())
     for relative, entry in _walk(root):
@@ -72,31 +72,6 @@ def link_copy(source: Path, target: Path) -> None:
 def real_copy(source: Path, target: Path) -> None:
     """Copy a tree with its bytes."""
     _copy(source, target, link=False)
-
-
-def share_bytecode(tree: Path, earlier: Path) -> int:
-    """Link the compiled bytecode of modules that are the very same files in an earlier environment.
-
-    Bytecode is valid for a source's time and size, and a hard link has both in common. Returns how many.
-    """
-    count = 0
-    for cache in earlier.glob("lib/python*/site-packages/**/__pycache__"):
-        theirs = cache.parent
-        ours = tree / theirs.relative_to(earlier)
-        if not ours.is_dir():
-            continue
-        for compiled in os.scandir(cache):
-            source = f"{compiled.name.split('.', 1)[0]}.py"
-            target = ours / "__pycache__" / compiled.name
-            try:
-                same = (ours / source).stat().st_ino == (theirs / source).stat().st_ino
-                if same and not target.exists():
-                    target.parent.mkdir(exist_ok=True)
-                    os.link(compiled.path, target)
-                    count += 1
-            except OSError:
-                continue
-    return count
 
 
 def remove(path: Path) -> None:
@@ -146,8 +121,8 @@ def _normal_record(path: Path) -> str:
     return hashlib.sha256("\n".join(kept).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _recorded(root: Path) -> dict[str, tuple[int, str]]:
-    """Relative path → (size, hexadecimal hash) by the RECORD files."""
+def recorded(root: Path) -> dict[str, tuple[int, str]]:
+    """Relative path → (size, hexadecimal hash) of what is installed in an environment, by its RECORD files."""
     found: dict[str, tuple[int, str]] = {}
     for record in root.glob("lib/python*/site-packages/*.dist-info/RECORD"):
         packages = record.parent.parent.relative_to(root).as_posix()

@@ -101,6 +101,8 @@ class Identities:
         from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 
         kind = "AssumedRole" if ":assumed-role/" in principal else "Root" if principal.endswith(":root") else "User"
+        # Policies name roles, and aws:PrincipalArn of a role's session is the role.
+        principal = self.session_role(principal)
         # The endpoint on this machine stands for AWS's, which speaks TLS alone.
         context = EvalContext(principal, kind, account, action, resource, region, secure_transport=True)
         return bool(evaluate_resource_policy(policy, context).decision == "Allow")

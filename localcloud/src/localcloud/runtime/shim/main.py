@@ -15,9 +15,9 @@ from typing import Any
 
 from localcloud.runtime.children import Children
 from localcloud.runtime.references import parse as parse_reference
-from localcloud.runtime.shim import logins, template
+from localcloud.runtime.shim import arguments, logins, template
 from localcloud.runtime.shim.options import FLAG, VALUE, Options, Usage, parse
-from localcloud.runtime.types import BuildSpec, Image, ImageNotFound, RunSpec, Runtime, RuntimeFault, Secret
+from localcloud.runtime.types import BuildSpec, Image, ImageNotFound, RunSpec, Runtime, RuntimeFault
 
 _BUILD = {
     "build-arg": VALUE, "cache-from": VALUE, "cache-to": VALUE, "file": VALUE, "iidfile": VALUE, "label": VALUE,
@@ -52,8 +52,8 @@ class Shim:
             raise Usage(f"docker {command} --push: tag is needed when pushing to registry (-t)")
         began = time.monotonic()
         spec = BuildSpec(
-            context=context, dockerfile=dockerfile, tags=tags, build_args=_assignments(options.all("build-arg")),
-            secrets=dict(_secret(item) for item in options.all("secret")), labels=_assignments(options.all("label")),
+            context=context, dockerfile=dockerfile, tags=tags, build_args=arguments.assignments(options.all("build-arg")),
+            secrets=dict(arguments.secret(item) for item in options.all("secret")), labels=arguments.assignments(options.all("label")),
             target=options.last("target") or None, no_cache=options.on("no-cache"), registry=self.registry,
             on_line=(lambda line: None) if options.on("quiet") else _progress,
         )  # fmt: skip
@@ -206,7 +206,7 @@ class Shim:
             identity = self._id(digest).removeprefix("sha256:")
             rows.append({
                 "Repository": reference.name, "Tag": reference.tag, "ID": identity[:12], "Digest": digest,
-                "Size": _size(self._bytes(digest)),
+                "Size": arguments.size(self._bytes(digest)),
             })  # fmt: skip
         if options.on("quiet"):
             print("\n".join(dict.fromkeys(row["ID"] for row in rows)))
@@ -245,8 +245,8 @@ class Shim:
         environment: dict[str, str] = {}
         for file in options.all("env-file"):
             lines = [line.strip() for line in Path(file).read_text().splitlines()]
-            environment |= _assignments([line for line in lines if line and not line.startswith("#")])
-        environment |= _assignments(options.all("env"))
+            environment |= arguments.assignments([line for line in lines if line and not line.startswith("#")])
+        environment |= arguments.assignments(options.all("env"))
         entrypoint = options.last("entrypoint")
         return self.runtime.run(
             RunSpec(
@@ -254,7 +254,7 @@ class Shim:
                 entrypoint=[entrypoint] if entrypoint else None,
                 arguments=arguments or None,
                 environment=environment,
-                mounts=[_volume(item) for item in options.all("volume")],
+                mounts=[arguments.volume(item) for item in options.all("volume")],
                 workdir=options.last("workdir") or None,
                 on_line=lambda line: print(line, flush=True),
             )
@@ -358,49 +358,3 @@ def _count(command: str, arguments: list[str], count: int) -> list[str]:
 def _platform(command: str, options: Options) -> None:
     if options.last("platform") not in _PLATFORMS:
         raise Usage(f"docker {command} --platform {options.last('platform')}: only linux/amd64 is served here")
-
-
-def _assignments(items: Sequence[str]) -> dict[str, str]:
-    """NAME=value, or NAME alone for the variable of this process."""
-    found = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        if equals:
-            found[name] = value
-        elif name in os.environ:
-            found[name] = os.environ[name]
-    return found
-
-
-def _secret(text: str) -> tuple[str, Secret]:
-    fields = dict(part.partition("=")[::2] for part in text.split(","))
-    name = fields.get("id", "")
-    if not name:
-        raise Usage(f"docker build --secret {text}: id= is missing; allowed: id=NAME,src=FILE or id=NAME,env=VARIABLE")
-    source = fields.get("src") or fields.get("source")
-    if source:
-        try:
-            return name, Secret(Path(source).read_bytes())
-        except OSError as error:
-            raise RuntimeFault(f"docker build --secret {text}: {source}: {error.strerror}") from None
-    variable = fields.get("env") or name
-    if variable not in os.environ:
-        raise RuntimeFault(f"docker build --secret {text}: the environment has no variable {variable}")
-    return name, Secret(os.environ[variable].encode())
-
-
-def _volume(text: str) -> tuple[Path, str]:
-    source, _, rest = text.partition(":")
-    target, _, _ = rest.partition(":")
-    if not target.startswith("/") or not source.startswith(("/", ".")):
-        raise Usage(f"docker run -v {text}: expected /directory/here:/directory/in/the/container")
-    return Path(source).resolve(), target
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), "B"
-    for following in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, following
-    return f"{value:.3g}{unit}"
