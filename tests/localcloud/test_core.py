@@ -67,12 +67,10 @@ def test_accounts_do_not_see_each_other(cloud: LocalCloud) -> None:
 
 def test_an_assumed_role_acts_in_its_own_account(cloud: LocalCloud) -> None:
     """Protects cross-account releases: STS credentials decide account and principal."""
-    cloud.client("iam", "222222222222").create_role(
-        RoleName="visitor", AssumeRolePolicyDocument=json.dumps(TRUST)
-    )
-    session = cloud.client("sts").assume_role(
-        RoleArn="arn:aws:iam::222222222222:role/visitor", RoleSessionName="me"
-    )["Credentials"]
+    cloud.client("iam", "222222222222").create_role(RoleName="visitor", AssumeRolePolicyDocument=json.dumps(TRUST))
+    session = cloud.client("sts").assume_role(RoleArn="arn:aws:iam::222222222222:role/visitor", RoleSessionName="me")[
+        "Credentials"
+    ]
     keys = {
         "access_key": session["AccessKeyId"],
         "secret_key": session["SecretAccessKey"],

@@ -104,9 +104,9 @@ class Loop:
     def causes(self, execution: str, pipeline: str = BUILD) -> str:
         """What the failed actions say."""
         client = self.admin("111111111111").client("codepipeline")
-        details = client.list_action_executions(
-            pipelineName=pipeline, filter={"pipelineExecutionId": execution}
-        )["actionExecutionDetails"]
+        details = client.list_action_executions(pipelineName=pipeline, filter={"pipelineExecutionId": execution})[
+            "actionExecutionDetails"
+        ]
         texts = []
         for action in details:
             if action["status"] == "Failed":
@@ -123,16 +123,22 @@ class Loop:
         return "\n".join(event["message"] for event in events["events"])
 
     def packages(self) -> list[dict[str, Any]]:
-        answer = self.admin("111111111111").client("sagemaker").list_model_packages(
-            ModelPackageGroupName=ENDPOINT, SortBy="CreationTime", SortOrder="Ascending"
+        answer = (
+            self.admin("111111111111")
+            .client("sagemaker")
+            .list_model_packages(ModelPackageGroupName=ENDPOINT, SortBy="CreationTime", SortOrder="Ascending")
         )
         return list(answer["ModelPackageSummaryList"])
 
     def predict(self, account: str = "333333333333") -> list[float]:
         """What the endpoint answers on the demonstration's first rows."""
         body = (self.folder / "rows.csv").read_bytes()
-        answer = self.admin(account).client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=ENDPOINT, ContentType="text/csv; header=present", Accept="application/json", Body=body
+        answer = (
+            self.admin(account)
+            .client("sagemaker-runtime")
+            .invoke_endpoint(
+                EndpointName=ENDPOINT, ContentType="text/csv; header=present", Accept="application/json", Body=body
+            )
         )
         return [float(value) for value in json.loads(answer["Body"].read())["predictions"]]
 

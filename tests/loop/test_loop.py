@@ -169,13 +169,15 @@ def test_a_build_that_dies_with_the_machine_leaves_a_consistent_state(loop: Loop
     assert loop.wait(execution) in {"Failed", "Succeeded"}
     sagemaker = loop.admin(TOOLING).client("sagemaker")
     running = [
-        job["TrainingJobName"] for job in sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        job["TrainingJobName"]
+        for job in sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
     ]
     assert running == []
     deadline = time.monotonic() + 60
-    while loop.admin(PRODUCTION).client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)[
-        "EndpointStatus"
-    ] != "InService":
+    while (
+        loop.admin(PRODUCTION).client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"]
+        != "InService"
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert loop.predict() == before

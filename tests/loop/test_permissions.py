@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from tests.loop.conftest import Loop
 
@@ -63,6 +64,8 @@ class Policies:
         return statements, self._managed(iam, boundary) if boundary else None
 
     def _managed(self, iam: Any, arn: str) -> list[dict[str, Any]]:
+        if arn.startswith("arn:aws:iam::aws:policy/"):  # AWS's own, which moto ships as data
+            return self._statements(json.loads(aws_managed_policies_data)[arn.rsplit("/", 1)[-1]]["Document"])
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         return self._statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
@@ -114,6 +117,8 @@ def recorded(loop: Loop) -> Iterator[tuple[str, str, str, str]]:
     for principal, action, resource in rows:
         if ":assumed-role/" in principal and " " not in action and action not in NEEDS_NONE:
             account, role = principal.split(":")[4], principal.split("/")[1]
+            if action.startswith("logs:") and ":log-group:" in resource and ":log-stream:" not in resource:
+                resource += ":log-stream:"  # as AWS evaluates calls on a group's streams
             yield account, role, ALIASES.get(action, action), resource
 
 

@@ -63,11 +63,16 @@ def test_insert_refuses_a_second_of_the_same_key(store: Store) -> None:
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
     """Protects against half-made state."""
     table = store.table("kind")
-    with pytest.raises(RuntimeError), store.transaction():
-        table.put("1", "r", "x", {})
+
+    def half() -> None:
         with store.transaction():
-            table.put("1", "r", "y", {})
-        raise RuntimeError
+            table.put("1", "r", "x", {})
+            with store.transaction():
+                table.put("1", "r", "y", {})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert table.all() == []
 
 

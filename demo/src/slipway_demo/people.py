@@ -21,6 +21,8 @@ PERSONAS = (
     "MLEngineer",
     "ReleaseApprover",
 )
+# The helper signs for the host names of CodeCommit alone, unless told otherwise; git also tells it to store and erase.
+_CREDENTIAL_HELPER = '!f() { test "$1" != get || aws codecommit credential-helper --ignore-host-check get; }; f'
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ class Person:
             "AWS_EC2_METADATA_DISABLED": "true",
             "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": f"credential.{self.place.endpoint}.helper",
-            # The helper signs for CodeCommit's own host names alone, unless it is told otherwise.
-            "GIT_CONFIG_VALUE_0": '!f() { test "$1" != get || aws codecommit credential-helper --ignore-host-check get; }; f',
+            "GIT_CONFIG_VALUE_0": _CREDENTIAL_HELPER,
             "GIT_CONFIG_KEY_1": f"credential.{self.place.endpoint}.UseHttpPath",
             "GIT_CONFIG_VALUE_1": "true",
         }

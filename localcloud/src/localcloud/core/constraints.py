@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-import regex  # type: ignore[import-untyped]  # re has no \p{L}, which half of the models' patterns use
+import regex  # re has no \p{L}, which half of the models' patterns use
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 _TEXT = ("string", "character")

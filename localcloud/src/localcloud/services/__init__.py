@@ -20,11 +20,4 @@ _SERVICES: dict[str, tuple[str, ...]] = {
 
 def load_services() -> list[type[Service]]:
     """Every service class."""
-    found = []
-    for module, names in _SERVICES.items():
-        for name in names:
-            try:  # TEMPORARY while services are being written
-                found.append(getattr(importlib.import_module(module), name))
-            except (ImportError, AttributeError) as error:
-                print(f"TEMPORARY: {module}.{name} is left out: {error!r}", file=__import__("sys").stderr)
-    return found
+    return [getattr(importlib.import_module(module), name) for module, names in _SERVICES.items() for name in names]

@@ -52,7 +52,13 @@ def install() -> None:
     update = provisioners._update_resource
 
     def update_keeping_attributes(
-        kind: str, physical_id: str, old: Any, new: Any, stack: str, logical_id: str | None = None, old_attrs: Any = None
+        kind: str,
+        physical_id: str,
+        old: Any,
+        new: Any,
+        stack: str,
+        logical_id: str | None = None,
+        old_attrs: Any = None,
     ) -> Any:
         """A nested update passes no attributes, and then a resource without changes would lose its own."""
         if old_attrs is None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from localcloud.runtime.children import Children
 from localcloud.runtime.references import parse as parse_reference
-from localcloud.runtime.shim import arguments, logins, template
+from localcloud.runtime.shim import logins, template, values
 from localcloud.runtime.shim.options import FLAG, VALUE, Options, Usage, parse
 from localcloud.runtime.types import BuildSpec, Image, ImageNotFound, RunSpec, Runtime, RuntimeFault
 
@@ -52,8 +52,9 @@ class Shim:
             raise Usage(f"docker {command} --push: tag is needed when pushing to registry (-t)")
         began = time.monotonic()
         spec = BuildSpec(
-            context=context, dockerfile=dockerfile, tags=tags, build_args=arguments.assignments(options.all("build-arg")),
-            secrets=dict(arguments.secret(item) for item in options.all("secret")), labels=arguments.assignments(options.all("label")),
+            context=context, dockerfile=dockerfile, tags=tags,
+            build_args=values.assignments(options.all("build-arg")), labels=values.assignments(options.all("label")),
+            secrets=dict(values.secret(item) for item in options.all("secret")),
             target=options.last("target") or None, no_cache=options.on("no-cache"), registry=self.registry,
             on_line=(lambda line: None) if options.on("quiet") else _progress,
         )  # fmt: skip
@@ -206,7 +207,7 @@ class Shim:
             identity = self._id(digest).removeprefix("sha256:")
             rows.append({
                 "Repository": reference.name, "Tag": reference.tag, "ID": identity[:12], "Digest": digest,
-                "Size": arguments.size(self._bytes(digest)),
+                "Size": values.size(self._bytes(digest)),
             })  # fmt: skip
         if options.on("quiet"):
             print("\n".join(dict.fromkeys(row["ID"] for row in rows)))
@@ -245,8 +246,8 @@ class Shim:
         environment: dict[str, str] = {}
         for file in options.all("env-file"):
             lines = [line.strip() for line in Path(file).read_text().splitlines()]
-            environment |= arguments.assignments([line for line in lines if line and not line.startswith("#")])
-        environment |= arguments.assignments(options.all("env"))
+            environment |= values.assignments([line for line in lines if line and not line.startswith("#")])
+        environment |= values.assignments(options.all("env"))
         entrypoint = options.last("entrypoint")
         return self.runtime.run(
             RunSpec(
@@ -254,7 +255,7 @@ class Shim:
                 entrypoint=[entrypoint] if entrypoint else None,
                 arguments=arguments or None,
                 environment=environment,
-                mounts=[arguments.volume(item) for item in options.all("volume")],
+                mounts=[values.volume(item) for item in options.all("volume")],
                 workdir=options.last("workdir") or None,
                 on_line=lambda line: print(line, flush=True),
             )

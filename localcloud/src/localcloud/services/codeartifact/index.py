@@ -119,11 +119,15 @@ class PipIndex:
             )
         found = self._service.records.repository(owner, region, domain, repository)
         visit = Visit(owner, region, record["principal"], record["account"], found)
+        if action:
+            self._record(visit, action, found["arn"])
+        return visit
+
+    def _record(self, visit: Visit, action: str, resource: str) -> None:
         recorder = self._service.cloud.recorder
         if recorder is not None:
             call = f"codeartifact:{action}"
-            recorder.add(Recorded(visit.account, region, visit.principal, call, found["arn"], 200))
-        return visit
+            recorder.add(Recorded(visit.account, visit.region, visit.principal, call, resource, 200))
 
     # ------------------------------------------------------------------ reading
 
@@ -243,7 +247,7 @@ class PipIndex:
     # ------------------------------------------------------------------ uploads
 
     def _upload(self, request: Request, content: bytes) -> Response:
-        visit = self._visit(request, "PublishPackageVersion")
+        visit = self._visit(request, "")
         fields, file, data = read_form(request.headers.get("content-type", ""), content)
         if fields.get(":action") != "file_upload":
             raise Refused(400, f"the form's :action is '{fields.get(':action', '')}'; allowed: file_upload")
@@ -253,6 +257,9 @@ class PipIndex:
         if not file:
             raise Refused(400, "the form has no file under the name content")
         version = _check_name(file, fields["name"], fields["version"])
+        # Publishing is authorized on the package, reading on the repository.
+        package = visit.repository["arn"].replace(":repository/", ":package/")
+        self._record(visit, "PublishPackageVersion", f"{package}/pypi//{fields['name']}")
         hashes = digests(data)
         for field, algorithm in (("sha256_digest", "SHA-256"), ("md5_digest", "MD5")):
             given = fields.get(field, "").lower()

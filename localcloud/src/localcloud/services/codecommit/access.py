@@ -22,7 +22,7 @@ VALIDITY = timedelta(minutes=15)
 _PASSWORD = re.compile(r"(\d{8}T\d{6})Z([0-9a-f]{64})")
 
 
-class Refused(Exception):  # noqa: N818 - what it is, not that it is one
+class Refused(Exception):
     """The credentials do not open the repository; the message says why and is shown to the person."""
 
 

@@ -50,7 +50,7 @@ class Target:
         return f"arn:aws:codecommit:{self.region}:{self.account}:{self.name}"
 
 
-class Answer(Exception):  # noqa: N818 - what it is, not that it is one
+class Answer(Exception):
     """The request ends with this plain answer."""
 
     def __init__(self, status: int, text: str, **headers: str) -> None:

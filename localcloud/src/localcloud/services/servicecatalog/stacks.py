@@ -18,7 +18,7 @@ _CANCELLED = ("Resource creation cancelled", "Resource update cancelled", "Resou
 _STACK = "AWS::CloudFormation::Stack"
 
 
-class Stopping(Exception):  # noqa: N818 - no error: the local cloud stops, and looks at the stack when it starts again
+class Stopping(Exception):
     """The local cloud is stopping."""
 
 
