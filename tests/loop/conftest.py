@@ -116,10 +116,12 @@ class Loop:
 
     def build_log(self, project: str) -> str:
         """The newest log of a CodeBuild project."""
-        logs = self.admin("111111111111").client("logs")
-        group = f"/aws/codebuild/{project}"
-        streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True)["logStreams"]
-        events = logs.get_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], startFromHead=True)
+        codebuild, logs = self.admin("111111111111").client("codebuild"), self.admin("111111111111").client("logs")
+        newest = codebuild.list_builds_for_project(projectName=project)["ids"][:1]
+        place = codebuild.batch_get_builds(ids=newest)["builds"][0]["logs"]
+        events = logs.get_log_events(
+            logGroupName=place["groupName"], logStreamName=place["streamName"], startFromHead=True
+        )
         return "\n".join(event["message"] for event in events["events"])
 
     def packages(self) -> list[dict[str, Any]]:

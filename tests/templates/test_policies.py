@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
-import sys
-from types import SimpleNamespace
 from typing import Any
 
+import parliament
 import pytest
 
 from tests.templates.library import Template, templates
 from tests.templates.policies import Policy, policies
-
-# parliament finds its data by way of pkg_resources, which setuptools no longer has.
-sys.modules.setdefault(
-    "pkg_resources",
-    SimpleNamespace(resource_filename=lambda package, name: str(importlib.resources.files(package) / name)),  # type: ignore[arg-type]
-)
-import parliament  # noqa: E402
 
 ALL = templates()
 

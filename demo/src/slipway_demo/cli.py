@@ -10,6 +10,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.cli import healthy, port_number
 from slipway_demo import report, steps
 from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PERSONAS, Place, admin, persona
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="slipway-demo", description=__doc__)
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("LOCALCLOUD_HOME", ".localcloud")))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("LOCALCLOUD_PORT", "4566")))
+    parser.add_argument("--port", type=port_number, default=os.environ.get("LOCALCLOUD_PORT", "4566"))
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("run", help="the whole loop")
     env = verbs.add_parser("env", help="exports for any AWS tool")
@@ -71,8 +72,6 @@ def environment(place: Place, name: str, project: str, account: str) -> int:
     Raises:
         Stop: nobody is named, or the persona cannot be assumed.
     """
-    from localcloud.cli import healthy
-
     if not name and not account:
         raise Stop(f"name a persona, PERSONA=… ({', '.join(PERSONAS)}), or an account, ACCOUNT=111111111111")
     if not healthy(int(place.endpoint.rsplit(":", 1)[1])):

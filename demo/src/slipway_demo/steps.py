@@ -206,7 +206,7 @@ def build_model(demo: Demo) -> None:
     head = scientist.client("codecommit").get_branch(repositoryName=PROJECT, branchName="main")["branch"]["commitId"]
     with journal.step("build", "Build: test ▸ images ▸ preprocess ▸ train ▸ evaluate ▸ gate ▸ register"):
         execution = watching.execution_of(pipelines, pipeline, head)
-        watching.follow(journal, pipelines, pipeline, execution)
+        watching.follow(journal, scientist, pipeline, execution)
         packages = _packages(demo, scientist)
         if not packages:
             raise Stop(f"{pipeline} succeeded, but no model is registered")
@@ -257,9 +257,9 @@ def release_model(demo: Demo) -> None:
             execution = watching.newest_execution(pipelines, pipeline, known)
         else:
             execution = watching.executions(pipelines, pipeline)[0]
-        if watching.follow(journal, pipelines, pipeline, execution, until_action="Approve") == "Waiting":
+        if watching.follow(journal, approver, pipeline, execution, until_action="Approve") == "Waiting":
             _approve(journal, pipelines, pipeline)
-            watching.follow(journal, pipelines, pipeline, execution)
+            watching.follow(journal, approver, pipeline, execution)
         if not _serves(demo, PRODUCTION, endpoint):
             raise Stop(f"{pipeline} succeeded, but endpoint {endpoint} in {PRODUCTION} is not in service")
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from slipway_demo.console import Journal, Stop
+from slipway_demo.people import Person
 
 _ICONS = {"Succeeded": "✓", "Failed": "✗", "InProgress": "…", "Abandoned": "–", "Stopped": "–"}
+_LOG_EVENTS, _LOG_LINES = 200, 24
 
 
 def execution_of(pipelines: Any, pipeline: str, revision: str, timeout: float = 60) -> str:
@@ -52,12 +57,15 @@ def has_failed(pipelines: Any, pipeline: str) -> bool:
     return bool(newest) and newest[0]["status"] == "Failed"
 
 
-def follow(journal: Journal, pipelines: Any, pipeline: str, execution: str, until_action: str | None = None) -> str:
+def follow(
+    journal: Journal, person: Person, pipeline: str, execution: str, until_action: str | None = None
+) -> str:
     """Print each action as it changes, until the execution ends or `until_action` waits. Returns the status.
 
     Raises:
-        Stop: the execution failed; the message names action and cause.
+        Stop: the execution failed; the message names action and cause, with the end of its log.
     """
+    pipelines = person.client("codepipeline")
     shown: dict[str, str] = {}
     while True:
         status = pipelines.get_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution)[
@@ -79,14 +87,30 @@ def follow(journal: Journal, pipelines: Any, pipeline: str, execution: str, unti
         if status == "Succeeded":
             return "Succeeded"
         if status in ("Failed", "Stopped", "Superseded", "Cancelled"):
-            raise Stop(f"{pipeline} {status.lower()}: {_cause(details)}")
+            raise Stop(f"{pipeline} {status.lower()}: {_cause(details, person)}")
         time.sleep(0.5)
 
 
-def _cause(details: list[dict[str, Any]]) -> str:
+def _cause(details: list[dict[str, Any]], person: Person) -> str:
     for action in details:
         if action["status"] == "Failed":
             result = action.get("output", {}).get("executionResult", {})
             message = result.get("errorDetails", {}).get("message") or result.get("externalExecutionSummary", "")
-            return f"{action['stageName']} ▸ {action['actionName']}: {message}"
-    return "no action failed"
+            return f"{action['stageName']} ▸ {action['actionName']}: {message}{_log(result.get('logStreamARN'), person)}"
+    return "no action failed; it was stopped, or a newer one took its place"
+
+
+def _log(arn: str | None, person: Person) -> str:
+    """What a build's commands said last: its message knows their exit code alone. Empty where there is no log."""
+    found = re.fullmatch(r"arn:[^:]+:logs:[^:]*:\d*:log-group:([^:]+):log-stream:(.+)", arn or "")
+    if not found:
+        return ""
+    try:
+        events = person.client("logs").get_log_events(
+            logGroupName=found[1], logStreamName=found[2], limit=_LOG_EVENTS, startFromHead=False
+        )["events"]
+    except (ClientError, BotoCoreError):
+        return ""  # it only adds to a failure that is told anyway
+    lines = [line for event in events for line in event["message"].rstrip().splitlines()]
+    said = [line for line in lines if line and not line.startswith("[Container]")][-_LOG_LINES:]
+    return "".join(f"\n    {line}" for line in [*said, f"(log: {found[1]}, {found[2]})"])

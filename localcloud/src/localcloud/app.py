@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
@@ -16,30 +16,10 @@ from localcloud.core import ResourceType, Service
 from localcloud.core.base import Base, prepare_environment
 from localcloud.core.cloud import ACCOUNTS, REGION, Cloud
 from localcloud.core.server import Server
+from localcloud.home import NO_ROOM, HomeInUse, PortInUse, check_port, hold, lacks_room, reason_of
 from localcloud.services import ec2_types, load_services
 
 logger = logging.getLogger("localcloud")
-
-
-class PortInUse(Exception):
-    """Something else listens on the port."""
-
-
-def check_port(port: int) -> None:
-    """Refuse a port that is taken, before anything is touched.
-
-    Raises:
-        PortInUse: with the mend.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise PortInUse(
-                f"port {port} on 127.0.0.1 is in use by another program. Stop that program, or choose another port: "
-                f"LOCALCLOUD_PORT={port + 1} make up"
-            ) from error
 
 
 def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
@@ -73,8 +53,10 @@ def serve(home: Path, port: int, region: str = REGION) -> int:
 
     Raises:
         PortInUse: the port is taken.
+        HomeInUse: another local cloud has this state.
     """
     check_port(port)
+    lock = hold(home, port)
     import uvicorn
 
     cloud, server = create(home, port, region)
@@ -113,6 +95,7 @@ def serve(home: Path, port: int, region: str = REGION) -> int:
         cloud.stopping.set()
         server.close()
         cloud.close()
+        lock.close()
     return 0 if http.started else 1
 
 
@@ -134,6 +117,11 @@ def main_serve(home: Path, port: int, region: str) -> int:
     logging.getLogger("localcloud").setLevel(logging.INFO)
     try:
         return serve(home, port, region)
-    except PortInUse as error:
+    except (PortInUse, HomeInUse) as error:
         print(f"localcloud: {error}", file=sys.stderr)
+        return 1
+    except (OSError, sqlite3.Error) as error:
+        if not lacks_room(error):
+            raise
+        print(f"localcloud: {home} cannot be written: {reason_of(error)}. {NO_ROOM}", file=sys.stderr)
         return 1

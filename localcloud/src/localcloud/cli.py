@@ -13,14 +13,17 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from localcloud.home import NO_ROOM, HomeInUse, PortInUse, check_port, held
+
 REGION = "eu-west-1"
+_START_SECONDS = 60.0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="localcloud", description="AWS on this machine.")
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("LOCALCLOUD_HOME", ".localcloud")))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("LOCALCLOUD_PORT", "4566")))
+    parser.add_argument("--port", type=port_number, default=os.environ.get("LOCALCLOUD_PORT", "4566"))
     parser.add_argument("--region", default=os.environ.get("AWS_REGION", REGION))
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="serve in the foreground")
@@ -52,6 +55,17 @@ def healthy(port: int) -> bool:
         return False
 
 
+def port_number(text: str) -> int:
+    """A port, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"given {text!r} by --port or LOCALCLOUD_PORT, allowed a number from 1 to 65535")
+
+
 def running(home: Path) -> int | None:
     """The process id of this home's server, or None."""
     try:
@@ -67,43 +81,48 @@ def running(home: Path) -> int | None:
 
 def up(home: Path, port: int, region: str) -> int:
     """Start in the background, and wait until it answers."""
-    if running(home) and healthy(port):
-        print(f"localcloud: runs already on http://127.0.0.1:{port}")
-        return 0
-    from localcloud.app import PortInUse, check_port
-
+    started = time.monotonic()
     try:
-        check_port(port)
-    except PortInUse as error:
+        own = held(home)
+        if own not in (None, 0, port):
+            raise HomeInUse(home, own)
+        if own == port and healthy(port):
+            print(f"localcloud: runs already on http://127.0.0.1:{port}")
+            return 0
+        # Where there is an owner that does not answer yet, somebody starts it at this moment.
+        child = _start(home, port, region) if own is None else None
+    except (PortInUse, HomeInUse) as error:
         print(f"localcloud: {error}", file=sys.stderr)
         return 1
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        log = (home / "log").open("ab")
     except OSError as error:
-        print(f"localcloud: {home} cannot be written: {error.strerror}. Set LOCALCLOUD_HOME to a folder that can.",
-              file=sys.stderr)  # fmt: skip
+        print(f"localcloud: {home} cannot be written: {error.strerror}. {NO_ROOM}", file=sys.stderr)
         return 1
-    started = time.monotonic()
-    with log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "localcloud", "--home", str(home), "--port", str(port), "--region", region, "serve"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    (home / "pid").write_text(str(child.pid))
     while not healthy(port):
-        if child.poll() is not None:
-            (home / "pid").unlink(missing_ok=True)
-            tail = (home / "log").read_text(errors="replace").splitlines()[-8:]
-            print("localcloud: did not start:\n  " + "\n  ".join(tail), file=sys.stderr)
+        if child.poll() is not None if child else held(home) is None:
+            said = (home / "log").read_text(errors="replace").splitlines()
+            # A reason that a user can mend is one line by the server itself; all else shows how it came about.
+            reason = [line for line in said[-1:] if line.startswith("localcloud: ")]
+            print(reason[0] if reason else "localcloud: did not start:\n  " + "\n  ".join(said[-8:]), file=sys.stderr)
             return 1
-        if time.monotonic() - started > 60:
-            os.kill(child.pid, signal.SIGTERM)
-            print(f"localcloud: no answer within 60 s; see {home / 'log'}", file=sys.stderr)
+        if time.monotonic() - started > _START_SECONDS:
+            if child:
+                child.terminate()
+            print(f"localcloud: no answer within {_START_SECONDS:.0f} s; see {home / 'log'}", file=sys.stderr)
             return 1
         time.sleep(0.05)
     print(f"localcloud: http://127.0.0.1:{port} answers after {time.monotonic() - started:.1f} s")
     return 0
+
+
+def _start(home: Path, port: int, region: str) -> subprocess.Popen[bytes]:
+    check_port(port)
+    home.mkdir(parents=True, exist_ok=True)
+    arguments = ["--home", str(home), "--port", str(port), "--region", region, "serve"]
+    with (home / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "localcloud", *arguments],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
 
 
 def down(home: Path) -> int:
@@ -137,9 +156,9 @@ def reset(home: Path) -> int:
 
 def status(home: Path, port: int) -> int:
     """0 when it runs."""
-    pid = running(home)
-    if pid and healthy(port):
-        print(f"localcloud: process {pid} answers on http://127.0.0.1:{port}")
-        return 0
+    pid, own = running(home), held(home)
+    if pid and own and healthy(own):
+        print(f"localcloud: process {pid} answers on http://127.0.0.1:{own}")
+        return 0 if own == port else 1
     print("localcloud: does not run; start it with: make up")
     return 1

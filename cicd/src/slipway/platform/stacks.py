@@ -41,7 +41,9 @@ def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any 
     status = _status(cloudformation, stack.name)
     # REVIEW_IN_PROGRESS is a stack that has had a change set but no resource yet; nothing goes on in it.
     if status and status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        raise SlipwayError(f"stack {stack.name} is {status}: wait for it, then deploy again")
+        progress.say(f"{stack.name}: {status.lower()} since an earlier deployment; waiting for its end")
+        earlier = {event["EventId"] for event in _events(cloudformation, stack.name)}
+        status = _wait(cloudformation, stack.name, progress, earlier, sleep)
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         progress.say(f"{stack.name}: removing what a failed creation left")
         cloudformation.delete_stack(StackName=stack.name, **stack.role)
