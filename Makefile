@@ -124,7 +124,7 @@ $(VENV)/.uv: requirements.lock
 
 $(VENV)/.demo: $(VENV)/.uv requirements.lock cicd/pyproject.toml localcloud/pyproject.toml demo/pyproject.toml
 	@echo "▸ installing what the demonstration needs"
-	@$(UV) --editable localcloud --editable cicd --editable demo || \
+	@$(UV) --editable localcloud --editable "cicd[deploy]" --editable demo || \
 	  { echo "packages could not be installed: is the Python package index reachable (network, proxy, UV_INDEX_URL)?" >&2; exit 1; }
 	@touch $@
 

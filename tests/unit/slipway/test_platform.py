@@ -198,11 +198,22 @@ def test_what_a_failed_creation_left_is_removed_first() -> None:
     session.assert_all_called()
 
 
-def test_a_stack_in_motion_is_not_touched() -> None:
-    session = Session()
+def test_a_stack_in_motion_is_waited_for_before_it_is_touched() -> None:
+    """Protects whoever interrupted a deployment and deploys again while CloudFormation still works on the first."""
+    session, out = Session(), io.StringIO()
+    moving = [event("s", "s", "UPDATE_IN_PROGRESS", 0)]
     status(session, "s", "UPDATE_IN_PROGRESS")
-    with pytest.raises(SlipwayError, match="wait for it"):
-        bring(session)
+    events(session, moving)
+    status(session, "s", "UPDATE_IN_PROGRESS")
+    events(session, moving)
+    status(session, "s", "UPDATE_COMPLETE")
+    events(session, moving)
+    events(session, moving)
+    change_set(session, "FAILED", "The submitted information didn't contain changes.")
+    status(session, "s", "UPDATE_COMPLETE", {"Release": "abc"})
+    assert bring(session, out) == {"Release": "abc"}
+    assert "waiting for its end" in out.getvalue()
+    session.assert_all_called()
 
 
 def test_an_unknown_parameter_is_told(tmp_path: Path) -> None:
