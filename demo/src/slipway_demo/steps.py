@@ -24,6 +24,8 @@ from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, adm
 
 PROJECT = "flight-delays"
 ROOT = Path(__file__).resolve().parents[3]
+# How the message of a project's first commit begins; no model is built from it.
+_FIRST = "slipway: stamp"
 # A resource that was made in no time is no news; stacks, and what takes long or fails, are.
 _TRIFLE = re.compile(r": \w+ (create|update)_complete in 0\.\d s$")
 
@@ -170,10 +172,11 @@ def _follow_stack(demo: Demo, record: dict[str, Any]) -> None:
 
 
 def push_change(demo: Demo) -> None:
-    """The Data Scientist's change is on main. Skipped when a model exists."""
+    """The Data Scientist's change is on main. Skipped when a model exists, or is built at this moment."""
     journal = demo.journal
     scientist = demo.person("DataScientist")
-    if _packages(demo, scientist):
+    pipelines = scientist.client("codepipeline")
+    if _packages(demo, scientist) or watching.runs(pipelines, f"{demo.place.namespace}-{PROJECT}-build", _FIRST):
         return
     with journal.step("push", "Change: the Data Scientist clones, edits project.yaml and pushes to main"):
         clone = demo.work / PROJECT

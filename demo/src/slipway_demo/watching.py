@@ -51,6 +51,16 @@ def executions(pipelines: Any, pipeline: str) -> list[str]:
     return [str(summary["pipelineExecutionId"]) for summary in answer["pipelineExecutionSummaries"]]
 
 
+def runs(pipelines: Any, pipeline: str, but: str) -> bool:
+    """Whether an execution is under way, other than of a commit whose message begins with `but`."""
+    newest = pipelines.list_pipeline_executions(pipelineName=pipeline, maxResults=5)["pipelineExecutionSummaries"]
+    return any(
+        summary["status"] == "InProgress"
+        and not any(source.get("revisionSummary", "").startswith(but) for source in summary.get("sourceRevisions", []))
+        for summary in newest
+    )
+
+
 def has_failed(pipelines: Any, pipeline: str) -> bool:
     """Whether the newest execution failed."""
     newest = pipelines.list_pipeline_executions(pipelineName=pipeline, maxResults=1)["pipelineExecutionSummaries"]
