@@ -81,10 +81,10 @@ def environment(place: Place, name: str, project: str, account: str) -> int:
     else:
         person = admin(place, account)
     if not person.session_token:
-        print("unset AWS_SESSION_TOKEN")
+        print("unset AWS_SESSION_TOKEN;")
     tools = str(Path(sys.executable).parent)  # `aws` is there, and need not be installed otherwise
     if tools not in os.environ.get("PATH", "").split(os.pathsep):
-        print(f'export PATH={shlex.quote(tools)}:"$PATH"')
+        print(f'export PATH={shlex.quote(tools)}:"$PATH";')
     for key, value in person.environment().items():
-        print(f"export {key}={shlex.quote(value)}")
+        print(f"export {key}={shlex.quote(value)};")  # the semicolon: `eval $(…)` without quotes joins the lines
     return 0

@@ -27,6 +27,7 @@ def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
     home.mkdir(parents=True, exist_ok=True)
     prepare_environment(home, port, region, ACCOUNTS[0])
     cloud = Cloud(home, f"http://127.0.0.1:{port}", region)
+    cloud.room.take()
     cloud.base = Base(cloud)
     services = [service(cloud) for service in load_services()]
     cloud.services = {service.name: service for service in services}

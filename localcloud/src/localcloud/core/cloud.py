@@ -16,6 +16,7 @@ from botocore.config import Config
 from localcloud.core.errors import Fault
 from localcloud.core.ids import now
 from localcloud.core.processes import Processes
+from localcloud.core.room import Room
 from localcloud.core.store import Store
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Cloud:
         self.endpoint = endpoint
         self.region = region
         self.accounts = tuple(accounts)
-        self.store = Store(home / "localcloud.sqlite")
+        self.room = Room(home)
+        self.store = Store(home / "localcloud.sqlite", self.room.release)
         self.processes = Processes(self.store)
         self.stopping = threading.Event()
         self.services: dict[str, Service] = {}

@@ -6,12 +6,14 @@ import asyncio
 import json
 import logging
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
+from xml.sax.saxutils import escape
 
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
@@ -19,6 +21,7 @@ from localcloud.core.ids import uuid
 from localcloud.core.model import Wire
 from localcloud.core.recorder import Recorded, Recorder
 from localcloud.core.service import Call, Route, Service
+from localcloud.core.store import is_full
 
 logger = logging.getLogger("localcloud")
 
@@ -31,6 +34,8 @@ _READ_ONLY = re.compile(
     r"^(Get|Describe|List|Head|BatchGet|BatchDescribe|Search|Query|Scan|Filter|Select|Lookup|Simulate|Validate|"
     r"Decrypt|Encrypt|GenerateDataKey|Test|Estimate|Detect|Preview)"
 )
+# What makes room, or ends what runs, goes on when the disk is full.
+_ALWAYS = re.compile(rf"{_READ_ONLY.pattern}|^(Delete|Stop|Terminate|Abort|Cancel|Remove|Untag|Deregister|Assume)")
 # Log events come by the thousand: they are saved with the next periodic save, not one by one.
 _SAVED_LATER = frozenset({"cloudwatch_logs", "cloudwatch"})
 _SAVE_SECONDS = 1.0
@@ -125,6 +130,8 @@ class Server:
             if handler is None:
                 title = wire.model.metadata.get("serviceId", service.name)
                 raise Fault("NotImplemented", f"{title} {operation.name} is not served by the local cloud.", 501)
+            if not _ALWAYS.match(operation.name):
+                self.cloud.room.check(len(body))
             call = Call(operation.name, members, account, region, principal, access_key, headers, body, request_id)
             status, answer, content = wire.write(operation, handler(call))
         except Fault as error:
@@ -170,11 +177,18 @@ class Server:
             await _answer(send, *_unknown_key(signing_name, headers))
             return
         account, principal = identity or ("", "anonymous")
-        if _module(signing_name) == "cloudformation" and not base.stacks.ready.is_set():
+        module = _module(signing_name)
+        changes = signing_name and not _reads(scope["method"], headers, query, body)
+        if changes and module not in _SAVED_LATER and not _reads(scope["method"], headers, query, body, _ALWAYS):
+            try:
+                self.cloud.room.check(len(body))
+            except Fault as fault:
+                await _answer(send, *_refusal(signing_name, headers, fault))
+                self._record(account, region, principal, f"{signing_name}:Unknown", "*", fault.status, fault.code, {})
+                return
+        if module == "cloudformation" and not base.stacks.ready.is_set():
             await asyncio.get_running_loop().run_in_executor(self._executor, base.stacks.ready.wait)
         started: list[Any] = []
-        changes = signing_name and not _reads(scope["method"], headers, query, body)
-        module = _module(signing_name)
 
         async def hold(message: Any) -> None:
             """The answer leaves when what it acknowledges is on disk."""
@@ -204,7 +218,12 @@ class Server:
             consumed = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await base.app(scope, replay, hold)
+        try:
+            await base.app(scope, replay, hold)
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+            await _answer(send, *_refusal(signing_name, headers, self.cloud.room.fault()))
         if identity and signing_name:
             small = body if len(body) < 100_000 else b""
             action, resource = base.describe(
@@ -223,7 +242,11 @@ class Server:
             busy = base.stacks.in_progress()
             if self._changed.is_set() or busy:
                 self._changed.clear()
-                base.state.save()
+                try:
+                    base.state.save()
+                except sqlite3.OperationalError as error:
+                    self._changed.set()  # and again, until it succeeds
+                    logger.warning("the state of the base services cannot be saved: %s", error)  # noqa: TRY400
             self.cloud.stopping.wait(_SAVE_SECONDS / 2 if busy else _SAVE_SECONDS)
 
     def close(self) -> None:
@@ -273,13 +296,18 @@ async def _answer(send: Send, status: int, headers: Mapping[str, str], body: byt
     await send({"type": "http.response.body", "body": body})
 
 
-def _reads(method: str, headers: Mapping[str, str], query: str, body: bytes) -> bool:
+def _reads(
+    method: str, headers: Mapping[str, str], query: str, body: bytes, names: re.Pattern[str] = _READ_ONLY
+) -> bool:
+    """Whether the operation is one of `names`; of REST services, whether the method reads (or, with others, deletes)."""
     target = headers.get("x-amz-target", "")
     if target:
-        return bool(_READ_ONLY.match(target.rpartition(".")[2]))
+        return bool(names.match(target.rpartition(".")[2]))
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
-        return bool(_READ_ONLY.match(action))
+        return bool(names.match(action))
+    if names is _ALWAYS and (method == "DELETE" or (method == "POST" and query.split("=")[0] == "delete")):
+        return True
     return method in ("GET", "HEAD", "OPTIONS")
 
 
@@ -298,15 +326,26 @@ def _module(signing_name: str) -> str:
 
 def _unknown_key(signing_name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
     message = "The security token included in the request is invalid."
-    if headers.get("x-amz-target") or headers.get("content-type", "").startswith("application/json"):
-        body = json.dumps({"__type": "UnrecognizedClientException", "message": message}).encode()
-        return 400, {"Content-Type": "application/x-amz-json-1.1"}, body
+    if _speaks_json(headers):
+        return _refusal(signing_name, headers, Fault("UnrecognizedClientException", message, 400))
     code = "InvalidAccessKeyId" if signing_name == "s3" else "InvalidClientTokenId"
-    inner = f"<Code>{code}</Code><Message>{message}</Message>"
+    return _refusal(signing_name, headers, Fault(code, message, 403))
+
+
+def _speaks_json(headers: Mapping[str, str]) -> bool:
+    return bool(headers.get("x-amz-target")) or headers.get("content-type", "").startswith("application/json")
+
+
+def _refusal(signing_name: str, headers: Mapping[str, str], fault: Fault) -> tuple[int, dict[str, str], bytes]:
+    """An error as the service's protocol writes it."""
+    if _speaks_json(headers):
+        body = json.dumps({"__type": fault.code, "message": fault.message}).encode()
+        return fault.status, {"Content-Type": "application/x-amz-json-1.1"}, body
+    inner = f"<Code>{fault.code}</Code><Message>{escape(fault.message)}</Message>"
     text = f"<Error>{inner}</Error>" if signing_name == "s3" else (
         f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error><RequestId>{uuid()}</RequestId></ErrorResponse>"
     )  # fmt: skip
-    return 403, {"Content-Type": "text/xml"}, text.encode()
+    return fault.status, {"Content-Type": "text/xml"}, text.encode()
 
 
 def wait_until_stopped(cloud: Cloud, seconds: float) -> None:

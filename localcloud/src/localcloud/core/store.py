@@ -63,11 +63,18 @@ def loads(text: str) -> Any:
     return json.loads(text, object_hook=_decode)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether SQLite could not write for want of room."""
+    return isinstance(error, sqlite3.OperationalError) and ("full" in str(error) or "disk I/O" in str(error))
+
+
 class Store:
     """One SQLite database shared by all threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make_room: Callable[[], bool] = lambda: False) -> None:
+        """Open or create. `make_room` is called when the disk is full; where it finds some, the write goes on."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_room = make_room
         self._lock = threading.RLock()
         self._depth = 0
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
@@ -89,23 +96,34 @@ class Store:
         """All writes inside happen together or not at all; threads take turns. May be nested."""
         with self._lock:
             if self._depth == 0:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._write("BEGIN IMMEDIATE")
             self._depth += 1
             try:
                 yield
+                if self._depth == 1:
+                    self._write("COMMIT")
             except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
+                if self._depth == 1 and self._connection.in_transaction:  # SQLite may have rolled back by itself
                     self._connection.execute("ROLLBACK")
                 raise
-            self._depth -= 1
-            if self._depth == 0:
-                self._connection.execute("COMMIT")
+            finally:
+                self._depth -= 1
 
     def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
         with self._lock:
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._write(sql, parameters).fetchall()
+
+    def _write(self, sql: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        open_before = self._connection.in_transaction
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.OperationalError as error:
+            # Where SQLite gave up the whole transaction, one statement of it must not be tried again.
+            lost = open_before and not self._connection.in_transaction
+            if not is_full(error) or lost or not self._make_room():
+                raise
+            return self._connection.execute(sql, parameters)
 
     def close(self) -> None:
         """Close the file; further use is an error."""
