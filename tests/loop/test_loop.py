@@ -63,7 +63,9 @@ def test_the_environment_of_a_persona_works_for_any_tool(loop: Loop) -> None:
     """Protects `make env`: what it prints makes plain `aws` that persona."""
     printed = loop.demo("env", "--persona", "DataScientist", "--project", PROJECT)
     assert printed.returncode == 0, printed.stderr
-    script = f"eval $(cat <<'EOF'\n{printed.stdout}\nEOF\n)\n{sys.executable} -m awscli sts get-caller-identity --query Arn --output text"
+    exports = loop.folder / "exports"
+    exports.write_text(printed.stdout)
+    script = f"eval $(cat {exports}); aws sts get-caller-identity --query Arn --output text"
     out = subprocess.run(["bash", "-c", script], env=loop.environment(), capture_output=True, text=True, check=True)
     assert out.stdout.strip() == f"arn:aws:sts::{TOOLING}:assumed-role/slipway-DataScientist/datascientist"
 

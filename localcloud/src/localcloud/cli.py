@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from localcloud.home import NO_ROOM, HomeInUse, PortInUse, check_port, held
 
 REGION = "eu-west-1"
 _START_SECONDS = 60.0
+_LOG_ROOM = 1 << 20
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,6 +119,8 @@ def up(home: Path, port: int, region: str) -> int:
 def _start(home: Path, port: int, region: str) -> subprocess.Popen[bytes]:
     check_port(port)
     home.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(home).free < _LOG_ROOM and not (home / "reserve").exists():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the server could not even say so
     arguments = ["--home", str(home), "--port", str(port), "--region", region, "serve"]
     with (home / "log").open("ab") as log:
         return subprocess.Popen(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from localcloud.core.errors import Fault
 
-RESERVE = 16 << 20  # bytes: more than the whole state of a demonstration
+RESERVE = 16 << 20  # bytes; the records of a demonstration take about a fifth of it
 LOW = 8 << 20
 
 

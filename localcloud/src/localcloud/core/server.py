@@ -253,7 +253,10 @@ class Server:
         """Write what waits."""
         self.recorder.close()
         if self.cloud.base is not None:
-            self.cloud.base.state.save()
+            try:
+                self.cloud.base.state.save()
+            except sqlite3.OperationalError:
+                logger.exception("the state of the base services could not be saved at the end")
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
