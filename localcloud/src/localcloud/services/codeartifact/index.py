@@ -20,7 +20,7 @@ from starlette.routing import Route as Path
 from localcloud.core import Fault
 from localcloud.core.recorder import Recorded
 from localcloud.services.codeartifact.assets import digests
-from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex
+from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, entity_tag
 from localcloud.services.codeartifact.multipart import read_form
 from localcloud.services.codeartifact.records import CONNECTION, Document, normal, package_key
 
@@ -184,10 +184,11 @@ class PipIndex:
         page = self._machine.page(name, lambda reference, file: self._proxied(request, reference, file))
         if files:
             own = "\n".join(self._links(request, name, files))
-            return HTMLResponse(_merged(page.body, own), headers=_FRESH)
+            merged = _merged(page.body, own)
+            return _tagged(request, merged, entity_tag(merged))
         if not page.found:
             raise Refused(404, f"'{name}' is neither in the repository {visit.repository['name']} nor in {CONNECTION}")
-        return HTMLResponse(page.body, headers=_FRESH)
+        return _tagged(request, page.body, page.tag)
 
     @staticmethod
     def _proxied(request: Request, reference: str, file: str) -> str:
@@ -299,6 +300,14 @@ def _html(title: str, body: str) -> Response:
         f"<title>{html.escape(title)}</title></head><body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
     )
     return HTMLResponse(text, headers=_FRESH)
+
+
+def _tagged(request: Request, body: str, tag: str) -> Response:
+    """A page, or 304 for a client whose copy is still good: it asks each time, but does not read each time."""
+    headers = {**_FRESH, "ETag": tag}
+    if tag in (item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers=headers)
+    return HTMLResponse(body, headers=headers)
 
 
 def _merged(page: str, own: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import html
@@ -27,6 +28,7 @@ _PAGE_SECONDS = 300.0
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _ACCEPT = "application/vnd.pypi.simple.v1+html;q=0.9, text/html;q=0.5"
 _LINK = re.compile(r"(<a\b[^>]*?\bhref\s*=\s*)([\"'])(.*?)\2", re.IGNORECASE | re.DOTALL)
+_RELATIVE_LINK = re.compile(r"<a\b[^>]*?\bhref\s*=\s*[\"'](?!https?://)", re.IGNORECASE)
 # Asks pip itself, so that every file that pip reads and its built-in default count.
 _ASK_PIP = """\
 import json, sys
@@ -53,10 +55,20 @@ class IndexUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """A simple page with absolute links."""
+    """A simple page with absolute links, and a tag that is another for other contents."""
 
     body: str
     found: bool
+
+    @functools.cached_property
+    def tag(self) -> str:
+        """An entity tag."""
+        return entity_tag(self.body)
+
+
+def entity_tag(body: str) -> str:
+    """A strong entity tag for a body, by its contents."""
+    return f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
 
 
 def find_index(environ: Mapping[str, str]) -> str:
@@ -162,7 +174,7 @@ class MachineIndex:
             page = Page("", False)
         else:
             private = "@" in urlsplit(url).netloc
-            base = str(response.url)
+            base, body = str(response.url), response.text
 
             def absolute(match: re.Match[str]) -> str:
                 target, fragment = urldefrag(urljoin(base, html.unescape(match[3])))
@@ -171,7 +183,10 @@ class MachineIndex:
                 whole = f"{target}#{fragment}" if fragment else target
                 return f'{match[1]}"{html.escape(whole)}"'
 
-            page = Page(_LINK.sub(absolute, response.text), True)
+            # Pages have up to a megabyte of links, and an installation asks for hundreds of pages: they are not
+            # rewritten where there is nothing to rewrite.
+            as_it_is = not private and _RELATIVE_LINK.search(body) is None
+            page = Page(body if as_it_is else _LINK.sub(absolute, body), True)
         with self._lock:
             self._pages[name] = (time.monotonic() + _PAGE_SECONDS, page)
         return page
