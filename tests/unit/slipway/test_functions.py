@@ -84,7 +84,7 @@ def build(session: Session, *states: str, **more: Any) -> None:
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     made = Session()
     monkeypatch.setattr("boto3.Session", lambda: made)
-    monkeypatch.setattr(build_runner, "POLL_SECONDS", 0)
+    monkeypatch.setattr("slipway.polling.SHORTEST_SECONDS", 0)
     return made
 
 

@@ -14,10 +14,10 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from slipway.functions.response import answer, send
+from slipway.polling import pauses
 
 logger = Logger(service="build-runner")
 
-POLL_SECONDS = 2.0
 # CloudFormation has to be told before Lambda ends the function.
 RESERVE_SECONDS = 45.0
 LOG_LINES = 12
@@ -65,6 +65,7 @@ def run(
     started = codebuild.start_build(projectName=properties["BuildProject"], environmentVariablesOverride=variables)
     build_id = str(started["build"]["id"])
     deadline = clock() + seconds
+    waiting = pauses()
     while True:
         build = codebuild.batch_get_builds(ids=[build_id])["builds"][0]
         if build["buildStatus"] == "SUCCEEDED":
@@ -73,7 +74,7 @@ def run(
             raise BuildFailed(_reason(session, build))
         if clock() > deadline:
             raise BuildFailed(f"build {build_id} has not ended after {seconds:.0f} seconds; look at its log")
-        sleep(POLL_SECONDS)
+        sleep(next(waiting))
 
 
 def _reason(session: Any, build: Mapping[str, Any]) -> str:

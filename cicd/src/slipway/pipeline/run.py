@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from slipway.errors import SlipwayError
 from slipway.pipeline.logs import last_lines
+from slipway.polling import pauses
 from slipway.progress import Progress, duration
 
-POLL_SECONDS = 2.0
 RUNNING = {"Executing", "Stopping", "Starting"}
 
 
@@ -64,6 +64,7 @@ def start(sagemaker: Any, name: str, parameters: Mapping[str, str], token: str, 
 def wait(sagemaker: Any, arn: str, progress: Progress, *, sleep: Any = time.sleep) -> Execution:
     """Watch an execution to its end; says every change, and what runs every 15 seconds."""
     said: dict[str, str] = {}
+    waiting = pauses()
     while True:
         status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"]
         steps = _steps(sagemaker, arn)
@@ -76,7 +77,7 @@ def wait(sagemaker: Any, arn: str, progress: Progress, *, sleep: Any = time.slee
             return Execution(arn, status, steps)
         active = [step["StepName"] for step in steps if step["StepStatus"] in RUNNING]
         progress.beat(f"still running: {', '.join(active) or 'between steps'}")
-        sleep(POLL_SECONDS)
+        sleep(next(waiting))
 
 
 def _steps(sagemaker: Any, arn: str) -> list[dict[str, Any]]:

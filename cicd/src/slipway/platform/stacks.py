@@ -12,10 +12,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from slipway.errors import SlipwayError
+from slipway.polling import pauses
 from slipway.progress import Progress, duration
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-POLL_SECONDS = 1.0
 _NOTHING = ("didn't contain changes", "No updates are to be performed", "no changes")
 _FAILED = ("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED")
 
@@ -90,11 +90,11 @@ def _change(cloudformation: Any, stack: Stack, kind: str, sleep: Any) -> bool:
         TemplateBody=stack.template,
         **stack.role,
     )["Id"]
-    while True:
+    for pause in pauses():
         answer = cloudformation.describe_change_set(ChangeSetName=change_set, StackName=stack.name)
         if answer["Status"] in {"CREATE_COMPLETE", "FAILED"}:
             break
-        sleep(POLL_SECONDS)
+        sleep(pause)
     if answer["Status"] == "FAILED":
         reason = answer.get("StatusReason", "no reason given")
         cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack.name)
@@ -107,6 +107,7 @@ def _change(cloudformation: Any, stack: Stack, kind: str, sleep: Any) -> bool:
 
 def _wait(cloudformation: Any, name: str, progress: Progress, said: set[str], sleep: Any) -> str:
     began: dict[str, float] = {}
+    waiting = pauses()
     while True:
         status = _status(cloudformation, name) or "DELETE_COMPLETE"
         if status != "DELETE_COMPLETE":
@@ -114,7 +115,7 @@ def _wait(cloudformation: Any, name: str, progress: Progress, said: set[str], sl
         if not status.endswith("_IN_PROGRESS"):
             return status
         progress.beat(f"{name}: {status.lower()}")
-        sleep(POLL_SECONDS)
+        sleep(next(waiting))
 
 
 def _tell(cloudformation: Any, name: str, progress: Progress, said: set[str], began: dict[str, float]) -> None:

@@ -32,7 +32,7 @@ _RELATIVE_LINK = re.compile(r"<a\b[^>]*?\bhref\s*=\s*[\"'](?!https?://)", re.IGN
 # Asks pip itself, so that every file that pip reads and its built-in default count.
 _ASK_PIP = """\
 import json, sys
-sys.path[:0] = sys.argv[1:]
+sys.path += sys.argv[1:]
 from pip._internal.configuration import Configuration
 from pip._internal.models.index import PyPI
 configuration = Configuration(isolated=False)
