@@ -126,7 +126,7 @@ def test_flags_and_continuations_are_taken_apart() -> None:
     ("text", "told"),
     [
         ('FROM a\nSHELL ["x"]', "Dockerfile:2: SHELL"),
-        ("FROM a\nVOLUME /x", "Dockerfile:2: VOLUME"),
+        ("FROM a\nONBUILD RUN x", "Dockerfile:2: ONBUILD"),
         ("FROM a\nADD https://x.example/y /y", "COPY it"),
         ("FROM a\nCOPY --from=none a b", "--from=none is not an earlier stage"),
         ("FROM a\nCOPY --parents a b", "--chown, --from, --link"),

@@ -157,11 +157,10 @@ def login(ecr: Any, registry: str) -> None:
     command(["docker", "login", "--username", "AWS", "--password-stdin", registry], text=password)
 
 
-def build(image: Image, root: Path, base: str, pip_configuration: Path | None) -> None:
+def build(image: Image, root: Path, base: str, pip_configuration: Path) -> None:
     """Build an image and push it. pip's configuration holds a token: a build secret stays in no layer."""
     arguments = ["docker", "build", "--file", f"{image.name}/Dockerfile", "--build-arg", f"BASE_IMAGE={base}"]
-    if pip_configuration is not None:
-        arguments += ["--secret", f"id=pip.conf,src={pip_configuration}"]
+    arguments += ["--secret", f"id=pip.conf,src={pip_configuration}"]
     command([*arguments, "--tag", image.tagged, "."], cwd=root)
     command(["docker", "push", image.tagged])
 

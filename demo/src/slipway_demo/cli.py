@@ -11,6 +11,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.cli import healthy, port_number
+from localcloud.home import held
 from slipway_demo import report, steps
 from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PERSONAS, Place, admin, persona
@@ -35,11 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
         if given.verb == "env":
             return environment(place, given.persona, given.project, given.account)
         return run(place, given.home.resolve(), given.port)
-    except Stop as stop:
-        print(f"slipway-demo: {stop}", file=sys.stderr)
-        return 1
-    except (ClientError, BotoCoreError) as error:
+    except (Stop, ClientError, BotoCoreError) as error:
         print(f"slipway-demo: {error}", file=sys.stderr)
+        home = given.home.resolve()
+        if given.verb == "run" and held(home) is None:
+            print(
+                f"slipway-demo: the local cloud does not run. If it ended by itself, {home / 'log'} says why; "
+                "make demo starts it again and goes on from here.",
+                file=sys.stderr,
+            )
         return 1
     except KeyboardInterrupt:
         print("\nslipway-demo: stopped; everything done so far is kept. make demo goes on from here.", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ PERSONAS = (
 )
 # The helper signs for the host names of CodeCommit alone, unless told otherwise; git also tells it to store and erase.
 _CREDENTIAL_HELPER = '!f() { test "$1" != get || aws codecommit credential-helper --ignore-host-check get; }; f'
+
+# Clients may be used by several threads, but the session that makes them may not.
+_MAKING_CLIENTS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,13 @@ class Person:
 
     def client(self, service: str) -> Any:
         """A boto3 client acting as that person."""
-        return boto3.client(
-            service, endpoint_url=self.place.endpoint, region_name=self.place.region,
-            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
-            aws_session_token=self.session_token,
-            config=Config(retries={"max_attempts": 3, "mode": "standard"}, read_timeout=120),
-        )  # fmt: skip
+        with _MAKING_CLIENTS:
+            return boto3.client(
+                service, endpoint_url=self.place.endpoint, region_name=self.place.region,
+                aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+                aws_session_token=self.session_token,
+                config=Config(retries={"max_attempts": 3, "mode": "standard"}, read_timeout=120),
+            )  # fmt: skip
 
     def environment(self) -> dict[str, str]:
         """The variables for any AWS tool, git included (by AWS's own credential helper)."""

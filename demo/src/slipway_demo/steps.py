@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, adm
 
 PROJECT = "flight-delays"
 ROOT = Path(__file__).resolve().parents[3]
+_NAMES = {TOOLING: "tooling", STAGING: "staging", PRODUCTION: "production"}
 # How the message of a project's first commit begins; no model is built from it.
 _FIRST = "slipway: stamp"
 # A resource that was made in no time is no news; stacks, and what takes long or fails, are.
@@ -58,14 +60,11 @@ def deploy_platform(demo: Demo) -> None:
     """Bootstrap in three accounts, the platform in one, a workload in two."""
     journal, place = demo.journal, demo.place
     with journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"):
-        for account in (TOOLING, STAGING, PRODUCTION):
-            _slipway(demo, admin(place, account), "platform", "bootstrap")
-        developer = persona(place, "FullStackDeveloper")
-        accounts = {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
-        _slipway(demo, developer, "platform", "deploy", *_parameters(accounts))
-        for account in (STAGING, PRODUCTION):
-            developer = persona(place, "FullStackDeveloper", account=account)
-            _slipway(demo, developer, "platform", "workload", *_parameters({"ToolingAccountId": TOOLING}))
+        # No account needs another's stacks, and each waits most of the time: they are deployed side by side.
+        with ThreadPoolExecutor(max_workers=3) as accounts:
+            deployments = [accounts.submit(_deploy_account, demo, account) for account in _NAMES]
+            for deployment in deployments:
+                deployment.result()
     stacks = resources = 0
     for account in (TOOLING, STAGING, PRODUCTION):
         cloudformation = admin(place, account).client("cloudformation")
@@ -77,6 +76,18 @@ def deploy_platform(demo: Demo) -> None:
                 resources += sum(len(found["StackResourceSummaries"]) for found in pages)
     demo.facts["platform"] = {"stacks": stacks, "resources": resources}
     journal.line(f"{stacks} stacks, {resources} resources", style="green")
+
+
+def _deploy_account(demo: Demo, account: str) -> None:
+    """An account's foundation, as its administrator, and its part of the platform, as the Full Stack Developer."""
+    who = f"{_NAMES[account]:10} "
+    _slipway(demo, admin(demo.place, account), who, "platform", "bootstrap")
+    developer = persona(demo.place, "FullStackDeveloper", account=account)
+    if account == TOOLING:
+        others = {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
+        _slipway(demo, developer, who, "platform", "deploy", *_parameters(others))
+    else:
+        _slipway(demo, developer, who, "platform", "workload", *_parameters({"ToolingAccountId": TOOLING}))
 
 
 def load_lake(demo: Demo) -> None:
@@ -342,14 +353,17 @@ def _parameters(values: Mapping[str, str]) -> list[str]:
     return [argument for name, value in values.items() for argument in ("--parameter", f"{name}={value}")]
 
 
-def _slipway(demo: Demo, person: Person, *arguments: str) -> None:
-    """Run the `slipway` command as a person would, its output below the step."""
+def _slipway(demo: Demo, person: Person, who: str, *arguments: str) -> None:
+    """Run the `slipway` command as a person would, its output below the step, each line after `who`."""
     program = Path(sys.executable).parent / "slipway"
-    demo.journal.line(f"$ slipway {' '.join(arguments)}    ({person.name})")
-    _run(demo.journal, [str(program), *arguments], {**person.full_environment(), "PYTHONUNBUFFERED": "1"}, cwd=ROOT)
+    demo.journal.line(f"{who}$ slipway {' '.join(arguments)}    ({person.name})")
+    environment = {**person.full_environment(), "PYTHONUNBUFFERED": "1"}
+    _run(demo.journal, [str(program), *arguments], environment, ROOT, who)
 
 
-def _run(journal: Journal, command: list[str], environment: dict[str, str], cwd: Path | None = None) -> None:
+def _run(
+    journal: Journal, command: list[str], environment: dict[str, str], cwd: Path | None = None, who: str = ""
+) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     child = subprocess.Popen(
         command, env={**environment, "PATH": path}, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
@@ -359,12 +373,19 @@ def _run(journal: Journal, command: list[str], environment: dict[str, str], cwd:
     assert child.stdout is not None
     try:
         for line in child.stdout:
-            tail = [*tail[-7:], line.rstrip()]
+            tail = [*tail[-39:], line.rstrip()]
             if not _TRIFLE.search(line):
-                journal.line("  " + line.rstrip())
+                journal.line(f"{who}  {line.rstrip()}")
         code = child.wait()
     except BaseException:
         child.terminate()
         raise
     if code != 0:
-        raise Stop(f"`{' '.join(command)}` ended with exit code {code}: {tail[-1] if tail else 'it said nothing'}")
+        raise Stop(f"`{' '.join(command)}` ended with exit code {code}: {reason(tail)}")
+
+
+def reason(tail: list[str]) -> str:
+    """The line that tells most of why a command failed: the last error that does not refer to one above it."""
+    errors = [line.strip() for line in tail if re.match(r"(#\d+ )?\s*(slipway|error|ERROR|fatal)\b.*:", line)]
+    told = [line for line in errors if not line.endswith("see above")]
+    return (told or errors or tail or ["it said nothing"])[-1]

@@ -67,9 +67,7 @@ def has_failed(pipelines: Any, pipeline: str) -> bool:
     return bool(newest) and newest[0]["status"] == "Failed"
 
 
-def follow(
-    journal: Journal, person: Person, pipeline: str, execution: str, until_action: str | None = None
-) -> str:
+def follow(journal: Journal, person: Person, pipeline: str, execution: str, until_action: str | None = None) -> str:
     """Print each action as it changes, until the execution ends or `until_action` waits. Returns the status.
 
     Raises:
@@ -106,7 +104,8 @@ def _cause(details: list[dict[str, Any]], person: Person) -> str:
         if action["status"] == "Failed":
             result = action.get("output", {}).get("executionResult", {})
             message = result.get("errorDetails", {}).get("message") or result.get("externalExecutionSummary", "")
-            return f"{action['stageName']} ▸ {action['actionName']}: {message}{_log(result.get('logStreamARN'), person)}"
+            log = _log(result.get("logStreamARN"), person)
+            return f"{action['stageName']} ▸ {action['actionName']}: {message}{log}"
     return "no action failed; it was stopped, or a newer one took its place"
 
 

@@ -45,7 +45,8 @@ def check_port(port: int) -> None:
             problem = "is in use by another program" if taken else f"cannot be opened: {error.strerror}"
             mend = "Stop that program, or choose" if taken else "Choose"
             free = port + 1 if 1024 <= port < 65535 else 4566
-            raise PortInUse(f"port {port} on 127.0.0.1 {problem}. {mend} another port by LOCALCLOUD_PORT={free}") from error
+            message = f"port {port} on 127.0.0.1 {problem}. {mend} another port by LOCALCLOUD_PORT={free}"
+            raise PortInUse(message) from error
 
 
 def hold(home: Path, port: int) -> IO[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from slipway.cli import common
@@ -24,7 +25,11 @@ def add(verbs: Any) -> None:
         common.add_root(verb)
         common.add_namespace(verb)
         if name == "build":
-            common.add_pip_configuration(verb)
+            verb.add_argument(
+                "--pip-configuration",
+                type=Path,
+                help="pip's configuration file for the build, a build secret (default: the platform's package index)",
+            )
         verb.set_defaults(run=run)
 
 
@@ -46,16 +51,21 @@ def tag(given: argparse.Namespace) -> None:
 
 def build(given: argparse.Namespace) -> None:
     """slipway image build NAME"""
-    from slipway import images
+    from slipway import images, packages
 
-    progress = Progress()
-    ecr, image, base = _find(given, common.session())
+    progress, session = Progress(), common.session()
+    ecr, image, base = _find(given, session)
     if image.digest is not None:
         progress.say(f"{image.tagged}: there already, nothing in it has changed ({image.digest})")
         return
     progress.say(f"{image.tagged}: building")
     images.start_engine(progress)
     images.login(ecr, image.repository_uri.partition("/")[0])
-    images.build(image, given.root.resolve(), base, common.pip_configuration(given))
+    root = given.root.resolve()
+    if given.pip_configuration is not None:
+        images.build(image, root, base, given.pip_configuration)
+    else:
+        with packages.pip_configuration(session, packages.place(session, common.namespace(given))) as configuration:
+            images.build(image, root, base, configuration)
     digest = images.digest_of(ecr, image.repository_uri, image.tag)
     progress.say(f"{image.tagged}: pushed {digest}")

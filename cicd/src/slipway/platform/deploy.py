@@ -82,9 +82,11 @@ def _deploy(
 def _template(repository: Path, root: str) -> str:
     path = repository / "cfn" / f"{root}.yaml"
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SlipwayError(f"{path}: there is no such file: give the repository's root with --repository") from None
+    assets.check_yaml(repository, {f"cfn/{root}.yaml": content})
+    return content.decode()
 
 
 def _parameters(template: str) -> set[str]:

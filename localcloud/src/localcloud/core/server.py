@@ -246,7 +246,7 @@ class Server:
                     base.state.save()
                 except sqlite3.OperationalError as error:
                     self._changed.set()  # and again, until it succeeds
-                    logger.warning("the state of the base services cannot be saved: %s", error)  # noqa: TRY400
+                    logger.warning("the state of the base services cannot be saved: %s", error)
             self.cloud.stopping.wait(_SAVE_SECONDS / 2 if busy else _SAVE_SECONDS)
 
     def close(self) -> None:
@@ -302,7 +302,7 @@ async def _answer(send: Send, status: int, headers: Mapping[str, str], body: byt
 def _reads(
     method: str, headers: Mapping[str, str], query: str, body: bytes, names: re.Pattern[str] = _READ_ONLY
 ) -> bool:
-    """Whether the operation is one of `names`; of REST services, whether the method reads (or, with others, deletes)."""
+    """Whether the operation is one of `names`; of REST services, whether the method reads (or deletes, with others)."""
     target = headers.get("x-amz-target", "")
     if target:
         return bool(names.match(target.rpartition(".")[2]))

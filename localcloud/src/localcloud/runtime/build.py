@@ -181,6 +181,8 @@ class Builder:
             return replace(config, user=self._user(state, instruction, values))
         if keyword == "STOPSIGNAL":
             return replace(config, stop_signal=values[0])
+        if keyword == "VOLUME":
+            return config  # a process has folders, not layers: there is nothing that a volume would be outside of
         return replace(config, healthcheck=details.healthcheck(instruction))
 
     def _user(self, state: State, instruction: Instruction, values: list[str]) -> str:

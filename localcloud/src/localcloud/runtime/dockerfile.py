@@ -18,7 +18,7 @@ from localcloud.runtime.types import BuildError
 
 KEYWORDS = (
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN", "STOPSIGNAL",
-    "USER", "WORKDIR",
+    "USER", "VOLUME", "WORKDIR",
 )  # fmt: skip
 _FLAGS = {
     "ADD": {"chown", "chmod", "link"},

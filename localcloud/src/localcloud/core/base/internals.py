@@ -33,6 +33,8 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_update_resource",
     ),
     "ministack.services.cloudformation.engine": ("_parse_template", "_apply_transforms", "_TransformFailed"),
+    "ministack.services.cloudformation.changesets": ("_parse_template",),
+    "ministack.services.cloudformation.handlers": ("_parse_template",),
     "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),
 }
 
@@ -66,6 +68,8 @@ def prepare_environment(home: Path, port: int, region: str, account: str) -> Non
             "MINISTACK_ACCOUNT_ID": account,
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(objects),
+            # The code of Lambda functions. The default is one folder for all servers, each deleting what others keep.
+            "STATE_DIR": str(home / "base"),
             "PERSIST_STATE": "0",  # the state goes into SQLite instead, see `save`
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",

@@ -11,6 +11,8 @@ import contextvars
 import logging
 from typing import Any
 
+from localcloud.core.base import references
+
 logger = logging.getLogger("localcloud.base")
 
 _TRANSFORMING: contextvars.ContextVar[list[dict[str, str]] | None] = contextvars.ContextVar(
@@ -20,12 +22,17 @@ _TRANSFORMING: contextvars.ContextVar[list[dict[str, str]] | None] = contextvars
 
 def install() -> None:
     """Wrap ministack's deployment of a nested stack."""
-    from ministack.services.cloudformation import _stacks, engine, provisioners
+    from ministack.services.cloudformation import _stacks, changesets, engine, handlers, provisioners
 
     parse, deploy = engine._parse_template, provisioners._cfn_nested_stack_deploy
 
-    def parse_and_transform(body: str) -> Any:
+    def parse_and_check(body: str) -> Any:
         template = parse(body)
+        references.check(template)
+        return template
+
+    def parse_and_transform(body: str) -> Any:
+        template = parse_and_check(body)
         parameters = _TRANSFORMING.get()
         if parameters is None:
             return template
@@ -61,13 +68,19 @@ def install() -> None:
         old_attrs: Any = None,
     ) -> Any:
         """A nested update passes no attributes, and then a resource without changes would lose its own."""
+        known = (_stacks.get(stack) or {}).get("_resources", {}).get(logical_id, {})
+        if known.get("ResourceType", kind) != kind:
+            raise ValueError(
+                "Update of resource type is not permitted. The new template modifies resource type of the following "
+                f"resources: [{logical_id}]"
+            )
         if old_attrs is None:
-            known = (_stacks.get(stack) or {}).get("_resources", {}).get(logical_id, {})
             old_attrs = known.get("Attributes")
         return update(kind, physical_id, old, new, stack, logical_id, old_attrs)
 
     provisioners._update_resource = update_keeping_attributes
     engine._parse_template = parse_and_transform
+    changesets._parse_template = handlers._parse_template = parse_and_check
     provisioners._cfn_nested_stack_deploy = deploy_nested
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import nested
+from localcloud.core.base import interrupted, nested
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
 
@@ -20,6 +20,7 @@ class Stacks:
         self.cloud = cloud
         self._service_tag_values: set[str] = set()
         self.ready = threading.Event()
+        self._made = interrupted.Made(cloud.store)
 
     def install(self) -> None:
         """Wrap what AWS accepts and ministack does not."""
@@ -50,6 +51,10 @@ class Stacks:
         def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
             with _readable():
                 made = resource.do_create(context(stack_name, logical_id), properties or {})
+            self._made.note(get_account_id(), get_region(), stack_name, logical_id, {
+                "PhysicalResourceId": made.physical_id, "ResourceType": resource.type,
+                "Properties": properties or {}, "Attributes": made.attributes,
+            })  # fmt: skip
             return made.physical_id, made.attributes
 
         def update(
@@ -66,6 +71,7 @@ class Stacks:
         def delete(physical_id: str, properties: dict[str, Any]) -> None:
             with _readable():
                 resource.do_delete(context("", ""), physical_id, properties or {})
+            self._made.forget(get_account_id(), get_region(), resource.type, physical_id)
 
         return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
 
@@ -108,14 +114,7 @@ class Stacks:
         """After a restart nothing works on: stacks in progress are failed with the reason."""
         from ministack.services.cloudformation import _stacks
 
-        reason = "The local cloud was stopped while the stack was in progress."
-        for stack in list(_stacks._data.values()):
-            status = str(stack.get("StackStatus", ""))
-            if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-                stack["StackStatus"] = status.removesuffix("_CLEANUP_IN_PROGRESS").removesuffix("_IN_PROGRESS")
-                complete = status.endswith("_CLEANUP_IN_PROGRESS")
-                stack["StackStatus"] += "" if complete else "_FAILED"
-                stack["StackStatusReason"] = "" if complete else reason
+        interrupted.fail(list(_stacks._data.values()), self._made)
 
     def in_progress(self) -> bool:
         """Whether any CloudFormation operation runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import hmac
@@ -24,7 +25,10 @@ from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-_PAGE_SECONDS = 300.0
+from localcloud.services.codeartifact.pages import KEPT_SECONDS, PageCache
+
+# A name that the index does not know may be published any minute, and somebody waits for it.
+_MISSING_SECONDS = 60.0
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _ACCEPT = "application/vnd.pypi.simple.v1+html;q=0.9, text/html;q=0.5"
 _LINK = re.compile(r"(<a\b[^>]*?\bhref\s*=\s*)([\"'])(.*?)\2", re.IGNORECASE | re.DOTALL)
@@ -135,6 +139,12 @@ class MachineIndex:
         self._secret = secrets.token_bytes(32)
         self._url: str | None = None
         self._client: httpx.Client | None = None
+        self._cache = PageCache(self._environ)
+
+    def prepare(self) -> None:
+        """Find the index ahead of the first question: asking pip for it takes a second."""
+        with contextlib.suppress(IndexUnavailable):
+            self._open()
 
     def _open(self) -> tuple[str, httpx.Client]:
         with self._lock:
@@ -169,11 +179,15 @@ class MachineIndex:
         place = f"{url}{name}/"
         if url.startswith("file:"):
             raise IndexUnavailable(502, f"the machine's package index {url} is a directory, which is not served")
+        private = "@" in urlsplit(url).netloc
+        # A private index asks for a password, and its links are signed for this process alone; one without TLS is near.
+        cached = url.startswith("https:") and not private
+        if cached and (kept := self._cache.read(place)) is not None:
+            return self._remember(name, Page(kept[0], True), kept[1])
         response = self._get(client, place)
         if response.status_code == 404:
             page = Page("", False)
         else:
-            private = "@" in urlsplit(url).netloc
             base, body = str(response.url), response.text
 
             def absolute(match: re.Match[str]) -> str:
@@ -187,8 +201,13 @@ class MachineIndex:
             # rewritten where there is nothing to rewrite.
             as_it_is = not private and _RELATIVE_LINK.search(body) is None
             page = Page(body if as_it_is else _LINK.sub(absolute, body), True)
+            if cached:
+                self._cache.write(place, page.body)
+        return self._remember(name, page, KEPT_SECONDS if page.found else _MISSING_SECONDS)
+
+    def _remember(self, name: str, page: Page, seconds: float) -> Page:
         with self._lock:
-            self._pages[name] = (time.monotonic() + _PAGE_SECONDS, page)
+            self._pages[name] = (time.monotonic() + seconds, page)
         return page
 
     def _get(self, client: httpx.Client, url: str) -> httpx.Response:

@@ -123,6 +123,9 @@ class RepositoryOperations(DomainOperations):
         page, token = paginate(found, call.input)
         return {"repositories": page, "nextToken": token}
 
+    def outside_is_wanted(self) -> None:
+        """Called when a repository is connected to the outside."""
+
     @operation("AssociateExternalConnection")
     def associate_external_connection(self, call: Call) -> Document:
         """Let names that nobody published be answered from outside."""
@@ -138,6 +141,7 @@ class RepositoryOperations(DomainOperations):
             raise invalid(f"Repository '{document['name']}' has upstreams and cannot have an external connection too")
         document["externalConnections"] = [name]
         self._save(call, document, "repository")
+        self.outside_is_wanted()
         return {"repository": described(document)}
 
     @operation("DisassociateExternalConnection")

@@ -179,7 +179,12 @@ class CodeArtifact(GroupOperations):
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
-        self._index = PipIndex(self, MachineIndex())
+        self.machine = MachineIndex()
+        self._index = PipIndex(self, self.machine)
+
+    def outside_is_wanted(self) -> None:
+        """Look for the machine's index before the first package is asked for."""
+        self.cloud.task("machine's package index", self.machine.prepare)
 
     def routes(self) -> Sequence[Route]:
         """The pip index of every repository."""
