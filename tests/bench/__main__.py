@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=WORK / "cloud", help="its state (default: build/bench/cloud)")
     parser.add_argument("--warm", action="store_true", help="caches are warm: leave out the demonstration before")
     given = parser.parse_args(arguments)
-    console, cloud = Console(), Cloud(given.home.resolve(), given.port)
+    # A table in a log is not squeezed into the 80 columns that a log is taken for.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    cloud = Cloud(given.home.resolve(), given.port)
     WORK.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
     try:
@@ -68,6 +71,13 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"[red]bench:[/] {error}", highlight=False)
         return 1
     _show(console, figures)
+    waiting, processors = os.getloadavg()[2], os.cpu_count() or 1
+    if waiting > processors + 1:
+        console.print(
+            f"[yellow]the machine was busy:[/] {waiting:.1f} processes for {processors} processors in the last 15 "
+            "minutes; the ratios to the baselines still hold, those to the targets do not",
+            highlight=False,
+        )
     RESULT.write_text(json.dumps({figure.name: figure.as_json() for figure in figures}, indent=2) + "\n")
     console.print(f"written to {RESULT.relative_to(ROOT)}", style="dim")
     return 0
@@ -109,7 +119,7 @@ def _loop(cloud: Cloud) -> list[Figure]:
 def _show(console: Console, figures: list[Figure]) -> None:
     table = Table(title="Speed", title_justify="left", title_style="bold")
     for name in ("what", "seconds", "target", "ratio to target", "baseline", "ratio to baseline"):
-        table.add_column(name, justify="left" if name == "what" else "right")
+        table.add_column(name, justify="left" if name == "what" else "right", no_wrap=True)
     for figure in figures:
         ratio = figure.seconds / figure.target
         style = "red" if ratio > 1 else "green"

@@ -89,9 +89,17 @@ def _jobs(cloud: Cloud) -> dict[str, float]:
     sagemaker, found = cloud.client("sagemaker"), {}
     for summary in sagemaker.list_processing_jobs(SortOrder="Ascending")["ProcessingJobSummaries"]:
         job = sagemaker.describe_processing_job(ProcessingJobName=summary["ProcessingJobName"])
-        found[f"  own: {job['ProcessingJobName']}"] = _between(job["ProcessingStartTime"], job["ProcessingEndTime"])
+        found[f"  own: {_step(job['ProcessingJobName'])}"] = _between(
+            job["ProcessingStartTime"], job["ProcessingEndTime"]
+        )
     for summary in sagemaker.list_training_jobs(SortOrder="Ascending")["TrainingJobSummaries"]:
         job = sagemaker.describe_training_job(TrainingJobName=summary["TrainingJobName"])
         training = next(item for item in job["SecondaryStatusTransitions"] if item["Status"] == "Training")
-        found[f"  own: {job['TrainingJobName']}"] = _between(training["StartTime"], training["EndTime"])
+        found[f"  own: {_step(job['TrainingJobName'])}"] = _between(training["StartTime"], training["EndTime"])
     return found
+
+
+def _step(job: str) -> str:
+    """The pipeline's step by the name of its job: pipelines-{execution}-{step}-{suffix}."""
+    parts = job.split("-")
+    return "-".join(parts[2:-1]) if parts[0] == "pipelines" and len(parts) > 3 else job

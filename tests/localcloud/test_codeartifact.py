@@ -369,6 +369,28 @@ def test_names_that_nobody_published_come_from_the_machines_index(
     assert "nobody-has-this" in missing.stderr
 
 
+def test_a_page_that_has_not_changed_is_not_sent_again(
+    local: Any, domain: str, outside: Outside, tmp_path: Path
+) -> None:
+    """Protects: an installer asks each time, so that what is published is seen at once, but reads only what is new."""
+    client, name = local.client("codeartifact"), f"lib-{uuid.uuid4().hex[:8]}"
+    wheel(outside.directory, name, "1.0")
+    client.create_repository(domain=domain, repository="public")
+    client.associate_external_connection(domain=domain, repository="public", externalConnection="public:pypi")
+    url = f"{local.endpoint}/codeartifact/{domain}-{OWNER}/pypi/public/simple/{name}/"
+    header = base64.b64encode(f"aws:{token(local, domain)}".encode()).decode()
+    headers = {"Authorization": f"Basic {header}", "Accept": "text/html"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        tag = answer.headers["ETag"]
+        assert answer.headers["Cache-Control"] == "no-cache"
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(url, headers={**headers, "If-None-Match": tag}))
+    assert caught.value.code == 304
+    assert upload(local, domain, "public", wheel(tmp_path, name, "2.0")).returncode == 0
+    with urllib.request.urlopen(urllib.request.Request(url, headers={**headers, "If-None-Match": tag})) as answer:
+        assert "2.0" in answer.read().decode()
+
+
 def test_a_published_name_never_falls_through(local: Any, domain: str, outside: Outside, tmp_path: Path) -> None:
     """Protects: a stranger's higher version of our package's name is not installed, until its owner allows it."""
     client = local.client("codeartifact")
