@@ -20,6 +20,14 @@ from slipway_demo.steps import reason
             ["ERROR: no space left on the disk of /x: free some", "slipway: `docker build` failed; see above"],
             "ERROR: no space left on the disk of /x: free some",
         ),
+        (
+            [
+                "error: Request failed after 3 retries: x",
+                "  cause: failed to fetch",
+                "  cause: HTTP 502 for url http://x",
+            ],
+            "error: Request failed after 3 retries: x; cause: HTTP 502 for url http://x",
+        ),
         (["said something else"], "said something else"),
         ([], "it said nothing"),
     ],

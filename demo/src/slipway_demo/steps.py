@@ -29,6 +29,7 @@ _NAMES = {TOOLING: "tooling", STAGING: "staging", PRODUCTION: "production"}
 # How the message of a project's first commit begins; no model is built from it.
 _FIRST = "slipway: stamp"
 # A resource that was made in no time is no news; stacks, and what takes long or fails, are.
+_ERROR = re.compile(r"(#\d+ )?\s*(slipway|error|ERROR|fatal)\b.*:")
 _TRIFLE = re.compile(r": \w+ (create|update)_complete in 0\.\d s$")
 
 
@@ -59,12 +60,14 @@ def start_cloud(demo: Demo, home: Path, port: int) -> None:
 def deploy_platform(demo: Demo) -> None:
     """Bootstrap in three accounts, the platform in one, a workload in two."""
     journal, place = demo.journal, demo.place
-    with journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"):
+    with (
+        journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"),
         # No account needs another's stacks, and each waits most of the time: they are deployed side by side.
-        with ThreadPoolExecutor(max_workers=3) as accounts:
-            deployments = [accounts.submit(_deploy_account, demo, account) for account in _NAMES]
-            for deployment in deployments:
-                deployment.result()
+        ThreadPoolExecutor(max_workers=3) as accounts,
+    ):
+        deployments = [accounts.submit(_deploy_account, demo, account) for account in _NAMES]
+        for deployment in deployments:
+            deployment.result()
     stacks = resources = 0
     for account in (TOOLING, STAGING, PRODUCTION):
         cloudformation = admin(place, account).client("cloudformation")
@@ -386,6 +389,10 @@ def _run(
 
 def reason(tail: list[str]) -> str:
     """The line that tells most of why a command failed: the last error that does not refer to one above it."""
-    errors = [line.strip() for line in tail if re.match(r"(#\d+ )?\s*(slipway|error|ERROR|fatal)\b.*:", line)]
-    told = [line for line in errors if not line.endswith("see above")]
-    return (told or errors or tail or ["it said nothing"])[-1]
+    errors = [(number, line.strip()) for number, line in enumerate(tail) if _ERROR.match(line)]
+    told = [found for found in errors if not found[1].endswith("see above")] or errors
+    if not told:
+        return (tail or ["it said nothing"])[-1]
+    number, line = told[-1]
+    causes = [after.strip() for after in tail[number + 1 :] if after.strip().startswith("cause: ")]
+    return "; ".join((line, *causes[-1:]))
