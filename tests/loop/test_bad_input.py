@@ -79,6 +79,26 @@ MISTAKES: dict[str, tuple[Edit, tuple[str, ...]]] = {
 }
 
 
+def test_control_c_keeps_what_is_there_and_the_next_run_goes_on(loop: Loop) -> None:
+    """Protects whoever stops the demonstration: 130, one line, a report that says so; and the next run ends well."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "slipway_demo", "run"], cwd=loop.folder, env=loop.environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        # A parent in the background ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    time.sleep(3)
+    os.killpg(child.pid, signal.SIGINT)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 130, out
+    assert "everything done so far is kept" in out
+    assert "Traceback" not in out
+    report = loop.folder / "build" / "demo" / "report.json"
+    assert json.loads(report.read_text())["ok"] is False
+    assert loop.demo("run").returncode == 0
+    assert json.loads(report.read_text())["ok"] is True
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_the_project_is_told_in_the_terminal_and_the_old_model_serves(mended: Loop, mistake: str) -> None:
     """Protects the Data Scientist: not "exit status 2" alone, but what the failed command said."""
@@ -135,26 +155,6 @@ def test_a_template_error_is_told_and_the_platform_stays(
     assert "Traceback" not in done.stderr
     stack = loop.admin("111111111111").client("cloudformation").describe_stacks(StackName="slipway-platform")
     assert stack["Stacks"][0]["StackStatus"].endswith("_COMPLETE")
-
-
-def test_control_c_keeps_what_is_there_and_the_next_run_goes_on(loop: Loop) -> None:
-    """Protects whoever stops the demonstration: 130, one line, a report that says so; and the next run ends well."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "slipway_demo", "run"], cwd=loop.folder, env=loop.environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        # A parent in the background ignores SIGINT, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    time.sleep(3)
-    os.killpg(child.pid, signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
-    assert child.returncode == 130, out
-    assert "everything done so far is kept" in out
-    assert "Traceback" not in out
-    report = loop.folder / "build" / "demo" / "report.json"
-    assert json.loads(report.read_text())["ok"] is False
-    assert loop.demo("run").returncode == 0
-    assert json.loads(report.read_text())["ok"] is True
 
 
 def test_nothing_is_left_in_progress(mended: Loop) -> None:

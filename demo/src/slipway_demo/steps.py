@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[3]
 _NAMES = {TOOLING: "tooling", STAGING: "staging", PRODUCTION: "production"}
 # How the message of a project's first commit begins; no model is built from it.
 _FIRST = "slipway: stamp"
-# A resource that was made in no time is no news; stacks, and what takes long or fails, are.
 _ERROR = re.compile(r"(#\d+ )?\s*(slipway|error|ERROR|fatal)\b.*:")
+# A resource that was made in no time is no news; stacks, and what takes long or fails, are.
 _TRIFLE = re.compile(r": \w+ (create|update)_complete in 0\.\d s$")
 
 
