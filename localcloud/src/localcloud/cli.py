@@ -141,9 +141,22 @@ def down(home: Path) -> int:
         time.sleep(0.1)
     if running(home) is not None:
         os.kill(pid, signal.SIGKILL)
+        _end_children(home)
     (home / "pid").unlink(missing_ok=True)
     print("localcloud: stopped; its state is kept")
     return 0
+
+
+def _end_children(home: Path) -> None:
+    """End what a killed server left running: it could not do so itself."""
+    from localcloud.core.processes import Processes
+    from localcloud.core.store import Store
+
+    store = Store(home / "localcloud.sqlite")
+    try:
+        Processes(store).end_orphans()
+    finally:
+        store.close()
 
 
 def reset(home: Path) -> int:
