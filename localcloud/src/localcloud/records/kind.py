@@ -132,7 +132,7 @@ class Derived:
         operation = self.operation("Describe")
         shape = operation.output_shape if operation else None
         if shape is not None and self.kind.name in shape.members:
-            inner: StructureShape = shape.members[self.kind.name]  # type: ignore[assignment]
+            inner: StructureShape = shape.members[self.kind.name]
             return inner
         return shape
 
