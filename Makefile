@@ -58,8 +58,8 @@ workload: $(VENV)/.demo ## A staging or production account: TOOLING=<account>
 
 ##@ Test
 .PHONY: test
-test: $(VENV)/.test ## Every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+test: $(VENV)/.test ## Every test but test-faults
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults" tests
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## Unit and property tests alone
@@ -80,6 +80,10 @@ test-localcloud: $(VENV)/.test ## Conformance of the local cloud
 .PHONY: test-loop
 test-loop: $(VENV)/.test ## The loop, end to end
 	@$(BIN)/python -m pytest tests/loop
+
+.PHONY: test-faults
+test-faults: $(VENV)/.test ## Break a running loop on purpose: bad input, Ctrl-C, concurrency (a quarter of an hour)
+	@$(BIN)/python -m pytest -m faults tests/loop
 
 .PHONY: test-images
 test-images: $(VENV)/.test ## The images with a real container build (needs root, buildah and debootstrap)

@@ -18,7 +18,7 @@ from slipway_demo import steps, watching
 from slipway_demo.console import Journal, Stop
 from tests.loop.conftest import BUILD, PROJECT, Loop
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("loop")]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.xdist_group("loop")]
 Edit = Callable[[Path], None]
 
 
