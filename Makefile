@@ -119,7 +119,7 @@ clean: ## Remove build/, caches and the virtual environment; the local cloud is 
 $(VENV)/.uv: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Slipway needs Python 3.11 or newer as $(PYTHON); choose another with: make PYTHON=python3.12 …" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "the module venv is missing: install your system's package for it, e.g. python3-venv" >&2; exit 1; }
 	@echo "▸ installing uv"
 	@$(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.lock)" || \
