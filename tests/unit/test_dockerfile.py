@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localcloud.children import Children
 from localcloud.runtime import commands, dockerfile, pip, references, words
-from localcloud.runtime.children import Children
 from localcloud.runtime.files import file_mode
 from localcloud.runtime.paths import PathMap
 from localcloud.runtime.sandbox import Failed, Refused, Sandbox

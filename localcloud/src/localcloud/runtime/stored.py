@@ -11,8 +11,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud.children import Children
 from localcloud.runtime import base
-from localcloud.runtime.children import Children
 from localcloud.runtime.pip import machine as machine_settings
 from localcloud.runtime.references import parse
 from localcloud.runtime.registry import EcrRegistry, ecr_reference

@@ -125,7 +125,7 @@ class Process(Protocol):
 
 
 class Processes(Protocol):
-    """Who starts child processes: the local cloud's own `Processes`, or `localcloud.runtime.children.Children`."""
+    """Who starts child processes: the local cloud's own `Processes`, or `localcloud.children.Children`."""
 
     def run(
         self,

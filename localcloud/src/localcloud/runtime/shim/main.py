@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from localcloud.runtime.children import Children
+from localcloud.children import Children
 from localcloud.runtime.references import parse as parse_reference
 from localcloud.runtime.shim import logins, template, values
 from localcloud.runtime.shim.options import FLAG, VALUE, Options, Usage, parse
