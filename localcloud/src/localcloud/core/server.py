@@ -193,7 +193,6 @@ class Server:
         async def hold(message: Any) -> None:
             """The answer leaves when what it acknowledges is on disk."""
             if message["type"] == "http.response.start":
-                started.append(message["status"])
                 if module == "cloudformation" and not changes:
                     # A stack ends long after the call that began it: who is told so may rely on it.
                     settled = base.stacks.settled()
@@ -206,6 +205,7 @@ class Server:
                         await asyncio.get_running_loop().run_in_executor(self._executor, base.state.save, only)
                 if changes:
                     self._changed.set()
+                started.append(message["status"])
             await send(message)
 
         consumed = False
@@ -220,10 +220,16 @@ class Server:
 
         try:
             await base.app(scope, replay, hold)
-        except sqlite3.OperationalError as error:
-            if not is_full(error):
-                raise
-            await _answer(send, *_refusal(signing_name, headers, self.cloud.room.fault()))
+        except Exception as error:
+            if started:
+                raise  # the answer has begun: all that can be done is to end the connection
+            if isinstance(error, sqlite3.OperationalError) and is_full(error):
+                fault = self.cloud.room.fault()
+            else:
+                logger.exception("%s failed", signing_name or "a request")
+                what = f"{signing_name or 'The request'} failed in the local cloud"
+                fault = Fault("InternalFailure", f"{what}: {type(error).__name__}: {error}", 500)
+            await _answer(send, *_refusal(signing_name, headers, fault))
         if identity and signing_name:
             small = body if len(body) < 100_000 else b""
             action, resource = base.describe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ logger = logging.getLogger("localcloud.base")
 
 # ministack forgets STS sessions at a restart; on AWS credentials outlive everything but their expiry.
 _SESSIONS = "sts"
+_PATIENCE_SECONDS = 20.0
 
 
 class State:
@@ -72,14 +74,20 @@ class State:
 
 
 def _snapshot(get_state: Callable[[], Any]) -> str | None:
+    """A module's state as JSON; None where it has none.
+
+    ministack copies dictionaries that other threads change meanwhile, and Python refuses to go on then. A busy module
+    needs several attempts; what is acknowledged must be on disk, so patience ends late.
+    """
     from ministack.core import persistence
 
-    for attempt in range(20):
+    deadline, pause = time.monotonic() + _PATIENCE_SECONDS, 0.002
+    while True:
         try:
             state = get_state()
             return None if state is None else json.dumps(state, default=persistence._json_default)
-        except RuntimeError:  # a dictionary changed while it was read: the event loop goes on meanwhile
-            if attempt == 19:
+        except RuntimeError:
+            if time.monotonic() > deadline:
                 raise
-            threading.Event().wait(0.005)
-    return None
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
