@@ -224,12 +224,12 @@ class Server:
             if started:
                 raise  # the answer has begun: all that can be done is to end the connection
             if isinstance(error, sqlite3.OperationalError) and is_full(error):
-                fault = self.cloud.room.fault()
+                told = self.cloud.room.fault()
             else:
                 logger.exception("%s failed", signing_name or "a request")
                 what = f"{signing_name or 'The request'} failed in the local cloud"
-                fault = Fault("InternalFailure", f"{what}: {type(error).__name__}: {error}", 500)
-            await _answer(send, *_refusal(signing_name, headers, fault))
+                told = Fault("InternalFailure", f"{what}: {type(error).__name__}: {error}", 500)
+            await _answer(send, *_refusal(signing_name, headers, told))
         if identity and signing_name:
             small = body if len(body) < 100_000 else b""
             action, resource = base.describe(
