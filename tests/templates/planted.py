@@ -75,7 +75,6 @@ Resources:
 
 PLANTED: dict[str, list[tuple[str, str]]] = {
     "parameters": [
-        (_INTERFACE % ("Name", "Name: {default: Name}", "Name", _ALLOWED), "Name is not described"),
         (_INTERFACE % ("Name", "Name: {default: Name}", "The name of it", ""), "takes anything"),
         (_INTERFACE % ("", "Name: {default: Name}", "The name of it", _ALLOWED), "in 0 groups"),
         (_INTERFACE % ("Name", "", "The name of it", _ALLOWED), "has no label"),
@@ -89,17 +88,6 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
         ("Description: A bucket\nResources: {}\n", "no Description"),
     ],
     "size": [("Resources: {}\n" + "#\n" * 501, "502 lines")],
-    "retention": [
-        ("Resources: {Lake: {Type: AWS::S3::Bucket, DeletionPolicy: Retain}}", "Lake has no UpdateReplacePolicy"),
-        ("Resources: {Lake: {Type: AWS::S3::Bucket, UpdateReplacePolicy: Retain}}", "Lake has no DeletionPolicy"),
-    ],
-    "tags": [
-        ("Resources: {Vpc: {Type: AWS::EC2::VPC}}", "lacks the tags CostCenter, Namespace, Project"),
-        (
-            "Resources: {Name: {Type: AWS::SSM::Parameter, Properties: {Tags: {Namespace: a, Project: b}}}}",
-            "lacks the tags CostCenter",
-        ),
-    ],
     "wide_actions": [
         (_role("Action: s3:GetObject", 'Action: "*"'), r"allows \*"),
         (_role("Action: s3:GetObject", 'Action: ["s3:GetObject", "s3:*"]'), r"allows s3:\*"),

@@ -17,21 +17,6 @@ SECTIONS = [
     "AWSTemplateFormatVersion", "Description", "Transform", "Metadata", "Parameters", "Mappings", "Rules", "Conditions",
     "Resources", "Outputs",
 ]  # fmt: skip
-# Types that keep what cannot be made again.
-STATEFUL = {
-    "AWS::CodeArtifact::Domain", "AWS::CodeArtifact::Repository", "AWS::CodeCommit::Repository", "AWS::DynamoDB::Table",
-    "AWS::ECR::Repository", "AWS::EFS::FileSystem", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::RDS::DBInstance",
-    "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SageMaker::Domain", "AWS::SageMaker::ModelPackageGroup",
-    "AWS::SecretsManager::Secret",
-}  # fmt: skip
-# Types that CloudFormation cannot tag.
-UNTAGGABLE = {
-    "AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::SubnetRouteTableAssociation",
-    "AWS::IAM::ManagedPolicy", "AWS::KMS::Alias", "AWS::Lambda::Permission", "AWS::S3::BucketPolicy",
-    "AWS::SQS::QueuePolicy", "AWS::ServiceCatalog::LaunchRoleConstraint",
-    "AWS::ServiceCatalog::PortfolioPrincipalAssociation", "AWS::ServiceCatalog::PortfolioProductAssociation",
-}  # fmt: skip
-TAGS = {"Namespace", "Project", "CostCenter"}
 # Type → (property that names it, the longest name AWS takes).
 NAMES = {
     "AWS::CodeBuild::Project": ("Name", 150),
@@ -62,13 +47,11 @@ MAX_LINES = 500
 
 
 def parameters(template: Template) -> Iterator[str]:
-    """Every parameter is described, restricted, in one group, and labelled."""
+    """Every parameter is restricted, in one group, and labelled; that it is described, E2901 sees to."""
     interface = template.body.get("Metadata", {}).get("AWS::CloudFormation::Interface", {})
     grouped = [name for group in interface.get("ParameterGroups", []) for name in group["Parameters"]]
     labelled = set(interface.get("ParameterLabels", {}))
     for name, parameter in template.parameters.items():
-        if len(parameter.get("Description", "").split()) < 3:
-            yield f"parameter {name} is not described"
         kind = parameter["Type"]
         limits = {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
         if not limits and not kind.startswith(("AWS::", "List<AWS::")):
@@ -95,27 +78,6 @@ def size(template: Template) -> Iterator[str]:
     lines = template.text.count("\n")
     if lines > MAX_LINES:
         yield f"{lines} lines, at most {MAX_LINES}"
-
-
-def retention(template: Template) -> Iterator[str]:
-    """What keeps something says what becomes of it."""
-    for name, resource in template.resources.items():
-        if resource["Type"] in STATEFUL | {"AWS::CloudFormation::Stack"}:
-            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-                if policy not in resource:
-                    yield f"{name} has no {policy}"
-
-
-def tags(template: Template) -> Iterator[str]:
-    """Everything that can be tagged has the three tags."""
-    for name, resource in template.resources.items():
-        kind = resource["Type"]
-        if kind in UNTAGGABLE or kind.startswith("Custom::"):
-            continue
-        given = resource.get("Properties", {}).get("Tags", [])
-        keys = set(given) if isinstance(given, dict) else {tag["Key"] for tag in given}
-        if missing := sorted(TAGS - keys):
-            yield f"{name} lacks the tags {', '.join(missing)}"
 
 
 def wide_actions(template: Template) -> Iterator[str]:
@@ -290,6 +252,6 @@ def described_rules(template: Template) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    parameters, order, size, retention, tags, wide_actions, wide_resources, boundaries, confused_deputies,
+    parameters, order, size, wide_actions, wide_resources, boundaries, confused_deputies,
     other_accounts, denials, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules,
 )  # fmt: skip
