@@ -91,10 +91,11 @@ test-images: $(VENV)/.test ## The images with a real container build (needs root
 	@$(BIN)/python -m pytest -m images tests/images
 
 .PHONY: lint
-lint: $(VENV)/.test ## ruff, mypy, yamllint
+lint: $(VENV)/.test ## ruff, mypy, yamllint, cfn-lint
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict cfn service-catalog buildspecs .ci
+	@$(BIN)/cfn-lint
 
 .PHONY: bench
 bench: $(VENV)/.test ## Speed, as ratios against a baseline of the same run; writes build/bench.json
