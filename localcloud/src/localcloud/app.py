@@ -17,7 +17,7 @@ from localcloud.core.base import Base, prepare_environment
 from localcloud.core.cloud import ACCOUNTS, REGION, Cloud
 from localcloud.core.server import Server
 from localcloud.home import NO_ROOM, HomeInUse, PortInUse, check_port, hold, lacks_room, reason_of
-from localcloud.services import ec2_types, load_services
+from localcloud.services import account_types, ec2_types, kept_types, load_services
 
 logger = logging.getLogger("localcloud")
 
@@ -46,7 +46,7 @@ def declared_types(services: Sequence[Service]) -> list[ResourceType]:
         for service in services
         for resource in service.resources
     ]
-    return [*declared, *ec2_types.RESOURCES]
+    return [*declared, *ec2_types.RESOURCES, *account_types.RESOURCES, *kept_types.RESOURCES]
 
 
 def serve(home: Path, port: int, region: str = REGION) -> int:

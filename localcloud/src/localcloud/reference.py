@@ -8,7 +8,7 @@ from pathlib import Path
 from localcloud.core.cloud import Cloud
 from localcloud.core.model import load
 from localcloud.records import coverage
-from localcloud.services import ec2_types, load_services
+from localcloud.services import account_types, ec2_types, kept_types, load_services
 
 _TITLES = {
     "served": "Served",
@@ -47,9 +47,12 @@ def resource_types() -> str:
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     ours = {resource.type for service in load_services() for resource in service.resources}
-    ours |= {resource.type for resource in ec2_types.RESOURCES}
-    theirs = set(_RESOURCE_HANDLERS) - ours
+    ours |= {resource.type for resource in (*ec2_types.RESOURCES, *account_types.RESOURCES)}
+    kept = {resource.type for resource in kept_types.RESOURCES}
+    theirs = set(_RESOURCE_HANDLERS) - ours - kept
     rows = ["| by | CloudFormation types |", "|---|---|"]
     rows.append(f"| the local cloud ({len(ours)}) | {', '.join(f'`{name}`' for name in sorted(ours))} |")
+    title = f"the local cloud, kept as a record, without behaviour ({len(kept)})"
+    rows.append(f"| {title} | {', '.join(f'`{name}`' for name in sorted(kept))} |")
     rows.append(f"| ministack ({len(theirs)}) | {', '.join(f'`{name}`' for name in sorted(theirs))} |")
     return "\n".join(rows) + "\n"

@@ -183,6 +183,12 @@ class Cloud:
             raise RuntimeError("the base is not started")
         self.base.events.emit(source, detail_type, dict(detail), list(resources), account, region)
 
+    def forget(self, module: str, store: str, key: str, account: str, region: str) -> None:
+        """Remove what ministack's API can make and not delete: an entry of one of its modules' dictionaries."""
+        if self.base is None:
+            raise RuntimeError("the base is not started")
+        self.base.state.forget(module, store, key, account, region)
+
     def log(self, account: str, region: str, group: str, stream: str, lines: Iterable[str]) -> None:
         """Append lines to a CloudWatch Logs stream, which is created where it is missing."""
         logs = self.client("logs", account=account, region=region)

@@ -23,6 +23,7 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.services.iam": ("_roles", "_access_keys"),
     "ministack.services.s3": ("_get_object_data", "_foreign_bucket_allows", "_bucket_policies", "_request_access_key"),
     "ministack.services.eventbridge": ("_dispatch_event", "_invoke_target", "_apply_input_transformer"),
+    "ministack.services.config": ("_recorders", "_delivery_channels"),
     "ministack.services.cloudformation": ("_stacks",),
     "ministack.services.cloudformation.helpers": ("_resolve_document", "_validate_stack_tags"),
     "ministack.services.cloudformation.provisioners": (

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from localcloud.core.base.scope import scope
 from localcloud.core.store import Store
 
 logger = logging.getLogger("localcloud.base")
@@ -71,6 +72,14 @@ class State:
                     )
             for name, blob in changed:
                 self._saved[name] = hash(blob)
+
+    def forget(self, module: str, name: str, key: str, account: str, region: str) -> None:
+        """Remove an entry of a module's dictionary, and save that. One that is not there is no error."""
+        from ministack import app
+
+        with scope(account, region):
+            getattr(app._get_module(module), name).pop(key, None)
+        self.save(module)
 
 
 def _snapshot(get_state: Callable[[], Any]) -> str | None:
