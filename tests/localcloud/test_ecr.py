@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
@@ -338,3 +339,13 @@ def test_a_preview_shows_what_would_go(ecr: Any, repository: str) -> None:
     found = ecr.get_lifecycle_policy_preview(repositoryName=repository)
     assert found["summary"]["expiringImageTotalCount"] == 2
     assert {tag for item in found["previewResults"] for tag in item["imageTags"]} == {"0", "1"}
+
+
+def test_the_registry_protocol_is_refused_by_name_and_others_of_that_path_are_not(cloud: LocalCloud) -> None:
+    """Protects a Docker engine's user from a push that nobody would see; API Gateway's /v2/ paths stay its own."""
+    for path in ("/v2/", "/v2/slipway/base/python/manifests/latest"):
+        answer = httpx.get(f"{cloud.endpoint}{path}")
+        assert answer.status_code == 501
+        assert answer.json()["errors"][0]["code"] == "UNSUPPORTED"
+        assert "docker command within a build" in answer.json()["errors"][0]["message"]
+    assert "Items" in cloud.client("apigatewayv2").get_apis()

@@ -72,13 +72,13 @@ class Server:
         if path == "/_localcloud/health":
             await _answer(send, 200, {"Content-Type": "application/json"}, json.dumps({"status": "ok"}).encode())
             return
-        for route in self._routes:
-            if path.startswith(route.prefix):
-                await route.app(scope, receive, send)
-                return
         headers = _headers(scope)
         query = scope.get("query_string", b"").decode()
         access_key, region, signing_name = _signature(headers, query)
+        for route in self._routes:
+            if path.startswith(route.prefix) and not (route.unsigned and signing_name):
+                await route.app(scope, receive, send)
+                return
         body = await _body(receive)
         if signing_name in self._wires:
             await self._ours(scope, send, headers, query, body, access_key, region, signing_name)

@@ -31,10 +31,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """Plain HTTP under a path prefix, e.g. git's or pip's, served by an ASGI application."""
+    """Plain HTTP under a path prefix, e.g. git's or pip's, served by an ASGI application.
+
+    Args:
+        prefix: how the path begins.
+        app: the ASGI application.
+        unsigned: only requests without AWS's signature, where an API of AWS has paths of the same beginning.
+    """
 
     prefix: str
     app: Callable[..., Any]
+    unsigned: bool = False
 
 
 def operation(name: str) -> Callable[[H], H]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from localcloud.core import Call, Fault, now, operation, paginate
-from localcloud.services.ecr import lifecycle
+from collections.abc import Sequence
+
+from localcloud.core import Call, Fault, Route, now, operation, paginate
+from localcloud.services.ecr import lifecycle, registry
 from localcloud.services.ecr.base import Document, Place, key
 from localcloud.services.ecr.images import Images
 from localcloud.services.ecr.repositories import Repositories
@@ -17,6 +19,10 @@ class ECR(Repositories, Images):
 
     name = "ecr"
     resources = (REPOSITORY,)
+
+    def routes(self) -> Sequence[Route]:
+        """What a Docker engine asks; other services' signed requests begin likewise."""
+        return (Route("/v2/", registry.refuse, unsigned=True),)
 
     def recover(self) -> None:
         """Images expire by their policies from now on. Amazon does it within 24 hours, here every hour."""
