@@ -1,145 +1,231 @@
 """Everything that the loop did must have been allowed: the record of calls against the deployed policies.
 
-The local cloud records every call with its principal. For each role that acted, the action (and the resource, where the
-record knows it) must be allowed by a statement of the role's own policies and of its permission boundary, and denied by
-none that denies without a condition. A missing permission costs a user on AWS a day; here it fails by name.
+The local cloud records what IAM would be asked: who, which action, on which resources, under which conditions, and what
+each call implies. Every question is judged by a policy evaluator over the policies as deployed: those of the role, its
+permission boundary, the policy of the bucket, key, repository or group, and the trust policy of a role that is taken. A
+missing permission costs a user on AWS a day; here it fails by name.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import json
-import sqlite3
-from collections.abc import Iterator
+import copy
+import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
-from moto.iam.aws_managed_policies import aws_managed_policies_data
 
-from tests.loop.conftest import Loop
+from localcloud.core import authorization
+from tests.loop import asked, usage
+from tests.loop.conftest import BUILD, Loop
+from tests.loop.deployed import ACCOUNTS, Deployed, Document, ResourcePolicy, Role
+from tests.loop.judging import Judge, Question
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("loop")]
 
-# AWS authorizes these under another name than the operation's, or not at all.
-ALIASES = {
-    "s3:HeadObject": "s3:GetObject",
-    "s3:HeadBucket": "s3:ListBucket",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:ListObjects": "s3:ListBucket",
-    "s3:CreateMultipartUpload": "s3:PutObject",
-    "s3:UploadPart": "s3:PutObject",
-    "s3:CompleteMultipartUpload": "s3:PutObject",
-    "s3:CopyObject": "s3:PutObject",
-}
-NEEDS_NONE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
+REPORT = Path(__file__).parents[2] / "build" / "permissions.md"
+# Condition keys that a request on AWS carries and the record does not, with the reason why it cannot be known here. A
+# statement with such a key counts as not met, so that it can allow nothing; each is named, none is passed over.
+UNJUDGED: dict[str, str] = {}
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+@pytest.fixture(scope="module")
+def deployed(loop: Loop) -> Deployed:
+    """The policies of the played loop."""
+    people = {account: loop.admin(account) for account in ACCOUNTS}
+    return Deployed(functools.cache(lambda account, service: people[account].client(service)))
 
 
-class Policies:
-    """The policies of roles, as deployed."""
-
-    def __init__(self, loop: Loop) -> None:
-        self.loop = loop
-        self.known: dict[tuple[str, str], tuple[list[dict[str, Any]], list[dict[str, Any]] | None]] = {}
-
-    def of(self, account: str, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-        """(statements of the role, statements of its boundary)."""
-        if (account, name) not in self.known:
-            self.known[account, name] = self._read(account, name)
-        return self.known[account, name]
-
-    def _read(self, account: str, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-        iam = self.loop.admin(account).client("iam")
-        role = iam.get_role(RoleName=name)["Role"]
-        statements: list[dict[str, Any]] = []
-        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-            statements += self._statements(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
-        for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
-            statements += self._managed(iam, policy["PolicyArn"])
-        boundary = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-        return statements, self._managed(iam, boundary) if boundary else None
-
-    def _managed(self, iam: Any, arn: str) -> list[dict[str, Any]]:
-        if arn.startswith("arn:aws:iam::aws:policy/"):  # AWS's own, which moto ships as data
-            return self._statements(json.loads(aws_managed_policies_data)[arn.rsplit("/", 1)[-1]]["Document"])
-        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-        return self._statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
-
-    def _statements(self, document: Any) -> list[dict[str, Any]]:
-        parsed = json.loads(unquote(document)) if isinstance(document, str) else document
-        return [dict(statement) for statement in _listed(parsed["Statement"])]
+@pytest.fixture(scope="module")
+def questions(loop: Loop, deployed: Deployed) -> list[Question]:
+    """What IAM would have been asked."""
+    return list(asked.questions(loop.cloud.home, deployed))
 
 
-def _matches(statement: dict[str, Any], action: str, resource: str, tags: dict[str, str]) -> bool:
-    if "NotAction" in statement:
-        named = not any(fnmatch.fnmatchcase(action.lower(), p.lower()) for p in _listed(statement["NotAction"]))
-    else:
-        named = any(fnmatch.fnmatchcase(action.lower(), p.lower()) for p in _listed(statement["Action"]))
-    if not named or resource == "*":
-        return named
-    for pattern in _listed(statement.get("Resource", "*")):
-        for key, value in tags.items():
-            pattern = pattern.replace(f"${{aws:PrincipalTag/{key}}}", value)
-        if fnmatch.fnmatchcase(resource, pattern) or fnmatch.fnmatchcase(resource.split("*")[0], pattern):
-            return True
-    return "NotResource" in statement
+def refused(judge: Judge, questions: list[Question]) -> list[str]:
+    """What would not be allowed, and why, each once."""
+    found = ((question, judge.reason(question)) for question in questions)
+    return sorted({f"{question}: {reason}" for question, reason in found if reason})
 
 
-def allowed(
-    policies: tuple[list[dict[str, Any]], list[dict[str, Any]] | None], action: str, resource: str
-) -> str | None:
-    """None if allowed, else why not."""
-    tags = {"Project": "flight-delays"}
-    statements, boundary = policies
-    for statement in [*statements, *(boundary or [])]:
-        if (
-            statement["Effect"] == "Deny"
-            and "Condition" not in statement
-            and _matches(statement, action, resource, tags)
-        ):
-            return f"denied by {statement.get('Sid', 'a statement')}"
-    for layer, name in ((statements, "role"), (boundary, "permission boundary")):
-        if layer is not None and not any(
-            statement["Effect"] == "Allow" and _matches(statement, action, resource, tags) for statement in layer
-        ):
-            return f"no statement of the {name} allows it"
-    return None
+def test_everything_the_loop_did_is_allowed_by_the_deployed_policies(
+    deployed: Deployed, questions: list[Question]
+) -> None:
+    """Protects deployments to AWS: a role, a key or a bucket that would refuse what was done here is named."""
+    judge = Judge(deployed)
+    missing = refused(judge, questions)
+    assert not missing, "\n".join(missing)
+    assert len(questions) > 500, "too few calls by roles were recorded to say anything"
+    unknown = {key: sorted(told)[:3] for key, told in judge.unanswered.items() if key not in UNJUDGED}
+    assert not unknown, f"conditions that the record cannot answer, and that UNJUDGED does not argue: {unknown}"
+    assert not set(UNJUDGED) - set(judge.unanswered), "UNJUDGED names conditions that nothing asks about any more"
 
 
-def recorded(loop: Loop) -> Iterator[tuple[str, str, str, str]]:
-    """(account of the role, role, action, resource) of every successful call by a role, once each."""
-    database = sqlite3.connect(f"file:{loop.cloud.home / 'localcloud.sqlite'}?mode=ro", uri=True)
-    rows = database.execute("SELECT DISTINCT principal, action, resource FROM call WHERE status < 400").fetchall()
-    for principal, action, resource in rows:
-        if ":assumed-role/" in principal and " " not in action and action not in NEEDS_NONE:
-            account, role = principal.split(":")[4], principal.split("/")[1]
-            if action.startswith("logs:") and ":log-group:" in resource and ":log-stream:" not in resource:
-                resource += ":log-stream:"  # as AWS evaluates calls on a group's streams
-            yield account, role, ALIASES.get(action, action), resource
+def test_the_record_knows_the_resource_of_every_call(loop: Loop) -> None:
+    """Protects the judgement: a call on an unknown resource would be judged on `*`, which a wide policy allows."""
+    reference = authorization._reference()
+    unknown = set()
+    for principal, _, action, resource, status, _ in asked.recorded(loop.cloud.home):
+        prefix, _, name = action.partition(":")
+        entry = reference.get(prefix, {}).get("actions", {}).get(name)
+        if entry and any(entry["types"].values()) and resource == "*" and status < 400:
+            unknown.add(f"{principal} {action}")
+    assert not unknown, "\n".join(sorted(unknown))
 
 
-def test_everything_the_loop_did_is_allowed_by_the_deployed_policies(loop: Loop) -> None:
-    """Protects deployments to AWS: a role that lacks an action which it used here is named."""
-    policies, missing, judged = Policies(loop), set(), 0
-    for account, role, action, resource in recorded(loop):
-        judged += 1
-        reason = allowed(policies.of(account, role), action, resource)
-        if reason:
-            missing.add(f"{role} ({account}) {action} on {resource}: {reason}")
-    assert judged > 100, "too few calls by roles were recorded to say anything"
-    assert not missing, "\n".join(sorted(missing))
+def test_what_works_without_a_caller_is_recorded_as_its_role(questions: list[Question]) -> None:
+    """Protects the record's completeness: work of services as a role is on it, not only calls by clients."""
+    seen = {(question.role.name if question.role else question.service, question.action) for question in questions}
+    for who, action in (
+        ("slipway-flight-delays-events", "codepipeline:StartPipelineExecution"),
+        ("slipway-flight-delays-pipeline", "codecommit:UploadArchive"),
+        ("slipway-flight-delays-execution", "ecr:BatchGetImage"),
+        ("slipway-flight-delays-execution", "kms:CreateGrant"),
+        ("slipway-release-cloudformation", "sagemaker:CreateEndpoint"),
+        ("slipway-release-cloudformation", "iam:PassRole"),
+        ("slipway-launch-project", "codebuild:CreateProject"),
+        ("slipway-platform-deployer", "servicecatalog:CreateConstraint"),
+        ("slipway-build-runner", "codebuild:StartBuild"),
+        ("slipway-DataScientist", "codecommit:GitPush"),
+        ("events.amazonaws.com", "sts:AssumeRole"),
+        ("codebuild.amazonaws.com", "sts:AssumeRole"),
+        ("lambda.amazonaws.com", "sts:AssumeRole"),
+    ):
+        assert (who, action) in seen, f"{who} {action} is not on the record"
 
 
-def test_a_missing_action_is_found() -> None:
-    """Shows that the judgement above can fail: nothing allowed, only another resource allowed, denied."""
-    allow = {"Effect": "Allow", "Action": ["s3:Get*"], "Resource": "arn:aws:s3:::one/*"}
-    deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Sid": "Never"}
-    assert allowed(([allow], None), "s3:GetObject", "arn:aws:s3:::one/key") is None
-    assert allowed(([allow], None), "s3:PutObject", "arn:aws:s3:::one/key")
-    assert allowed(([allow], None), "s3:GetObject", "arn:aws:s3:::two/key")
-    assert allowed(([allow, deny], None), "s3:GetObject", "arn:aws:s3:::one/key") == "denied by Never"
-    assert allowed(([allow], [deny]), "s3:GetObject", "arn:aws:s3:::one/key")
+def test_granted_against_used_is_reported(deployed: Deployed, questions: list[Question]) -> None:
+    """Protects least privilege: what no loop ever used is there to be looked at, by role."""
+    text = usage.table(deployed.roles(), questions)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(text)
+    print(text)
+    rows = {line.split(" | ")[0][2:]: line.split(" | ") for line in text.splitlines()[2:]}
+    assert int(rows["slipway-flight-delays-execution"][3]) > 20
+    assert all(int(row[3]) <= int(row[2]) for row in rows.values())
+
+
+# -- planted defects ------------------------------------------------------------------------------------------------
+
+
+def _statement(documents: list[Document], sid: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(s for document in documents for s in document["Statement"] if s.get("Sid") == sid)
+    return found
+
+
+class Planted(Deployed):
+    """The same policies with one of them changed."""
+
+    def __init__(self, original: Deployed, role: Callable[[Role], None] | None, resource: Any = None) -> None:
+        super().__init__(original.client)
+        self.original, self.change, self.other = original, role, resource
+
+        def altered(account: str, name: str) -> Role:
+            made = copy.deepcopy(original.role(account, name))
+            if self.change and name == "slipway-flight-delays-execution":
+                self.change(made)
+            return made
+
+        def policy(arn: str) -> ResourcePolicy | None:
+            found = original.policy(arn)
+            return self.other(arn, copy.deepcopy(found)) if self.other and found else found
+
+        self.role, self.policy = altered, policy  # type: ignore[assignment]
+        for name in ("tags", "aliases", "bucket_key", "bucket_owner"):
+            setattr(self, name, getattr(original, name))
+
+
+def _drop_action(role: Role) -> None:
+    _statement(role.identity, "FollowItsJobs")["Action"].remove("sagemaker:DescribeTrainingJob")
+
+
+def _other_resource(role: Role) -> None:
+    _statement(role.identity, "KeepTheProjectsFiles")["Resource"] = "arn:aws:s3:::another-bucket/*"
+
+
+def _never(role: Role) -> None:
+    _statement(role.identity, "DecryptCuratedData")["Condition"]["StringEquals"]["kms:ViaService"] = "ec2.amazonaws.com"
+
+
+def _other_tag(role: Role) -> None:
+    _statement(role.identity, "FollowItsJobs")["Condition"]["StringEquals"]["aws:ResourceTag/Project"] = "another"
+
+
+def _narrow_boundary(role: Role) -> None:
+    assert role.boundary is not None
+    _statement(role.boundary, "ServicesOfThePlatform")["Action"].remove("kms:*")
+
+
+def _no_job_network(role: Role) -> None:
+    _statement(role.identity, "ReachTheNetwork")["Action"].remove("ec2:CreateNetworkInterfacePermission")
+
+
+ROLE_PLANTS = [
+    (_drop_action, "sagemaker:DescribeTrainingJob on", "no statement of the role allows it"),
+    (_other_resource, "s3:PutObject on", "no statement of the role allows it"),
+    (_never, "kms:Decrypt on", "no statement of the role allows it"),
+    (_other_tag, "sagemaker:DescribeProcessingJob on", "no statement of the role allows it"),
+    (_narrow_boundary, "kms:CreateGrant on", "no statement of the permission boundary allows it"),
+    (_no_job_network, "ec2:CreateNetworkInterfacePermission on", "no statement of the role allows it"),
+]
+
+
+@pytest.mark.parametrize(("change", "what", "why"), ROLE_PLANTS, ids=[plant[0].__name__ for plant in ROLE_PLANTS])
+def test_a_defect_of_a_role_is_found(
+    deployed: Deployed, loop: Loop, change: Callable[[Role], None], what: str, why: str
+) -> None:
+    """Shows that the judgement can fail: an action, a resource, a condition, a tag, the boundary, what is implied."""
+    planted = Planted(deployed, change)
+    found = refused(Judge(planted), list(asked.questions(loop.cloud.home, planted)))
+    assert any("slipway-flight-delays-execution" in line and what in line and why in line for line in found), found
+
+
+def _without(service: str, sid: str) -> Callable[[str, ResourcePolicy], ResourcePolicy]:
+    def change(arn: str, policy: ResourcePolicy) -> ResourcePolicy:
+        if arn.split(":")[2] == service and policy.document:
+            policy.document["Statement"] = [s for s in policy.document["Statement"] if s.get("Sid") != sid]
+        return policy
+
+    return change
+
+
+def _denying(arn: str, policy: ResourcePolicy) -> ResourcePolicy:
+    if arn.startswith("arn:aws:s3:::") and policy.document:
+        never = {"Sid": "Never", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}
+        policy.document["Statement"].append(never)
+    return policy
+
+
+def _other_source(arn: str, policy: ResourcePolicy) -> ResourcePolicy:
+    if arn.endswith("-events") and policy.document:
+        condition = policy.document["Statement"][0].setdefault("Condition", {})
+        condition["ArnLike"] = {"aws:SourceArn": "arn:aws:events:eu-west-1:111111111111:rule/another"}
+    return policy
+
+
+RESOURCE_PLANTS = [
+    ("the key's account", _without("kms", "AccountDecidesByIam"), "kms:GenerateDataKey on"),
+    (
+        "the key's readers",
+        _without("kms", "WorkloadAccountsReadReleases"),
+        "slipway-release-deployer (222222222222) kms",
+    ),
+    (
+        "the bucket's readers",
+        _without("s3", "WorkloadAccountsReadReleases"),
+        "slipway-endpoint-execution (333333333333)",
+    ),
+    ("a bucket that denies", _denying, "denied by Never"),
+    ("a trust of another rule", _other_source, "events.amazonaws.com sts:AssumeRole on"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"), [plant[1:] for plant in RESOURCE_PLANTS], ids=[p[0] for p in RESOURCE_PLANTS]
+)
+def test_a_defect_of_a_resource_policy_is_found(deployed: Deployed, loop: Loop, change: Any, what: str) -> None:
+    """Shows that key, bucket and trust policies are judged: the role alone would be allowed."""
+    planted = Planted(deployed, None, change)
+    found = refused(Judge(planted), list(asked.questions(loop.cloud.home, planted)))
+    assert any(what in line for line in found), f"{BUILD}: {found}"

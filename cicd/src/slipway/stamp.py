@@ -126,11 +126,8 @@ def put_placeholder(s3: Any, bucket: str, key_arn: str, progress: Progress) -> N
     from slipway.release.bundle import archive
 
     key = "releases/none.zip"
-    try:
-        s3.head_object(Bucket=bucket, Key=key)
+    # Listed, not looked at: the job may list this key only; S3 says 404 only to who may list the whole bucket.
+    if any(found["Key"] == key for found in s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", [])):
         return
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
-            raise
     s3.put_object(Bucket=bucket, Key=key, Body=archive({}), ServerSideEncryption="aws:kms", SSEKMSKeyId=key_arn)
     progress.say(f"put s3://{bucket}/{key}")

@@ -80,9 +80,9 @@ def test_a_push_that_fails_is_told(tmp_path: Path) -> None:
 
 def test_the_placeholder_of_the_deploy_pipeline_is_put_once() -> None:
     session = Session()
-    session.refuse("s3", "head_object", "404", status=404)
+    session.stub("s3", "list_objects_v2", {"Contents": [{"Key": "releases/none.zip.old"}]})
     session.stub("s3", "put_object", {})
-    session.stub("s3", "head_object", {})
+    session.stub("s3", "list_objects_v2", {"Contents": [{"Key": "releases/none.zip"}]})
     for _ in range(2):
         put_placeholder(session.client("s3"), "b", "k", Progress(io.StringIO()))
     session.assert_all_called()

@@ -19,7 +19,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from localcloud.core import model
 
 if TYPE_CHECKING:
-    from localcloud.core.cloud import Cloud
+    from localcloud.core.cloud import Cloud, Credentials
 
 Properties = dict[str, Any]
 
@@ -42,9 +42,12 @@ class ResourceContext:
     stack_name: str
     logical_id: str
     name: Callable[[int], str]  # the default physical name, at most so many characters
+    credentials: Credentials | None = None  # of the stack's role, or of who asked for the stack; None is the root
 
     def client(self, service: str) -> Any:
         """A client in the stack's account and region."""
+        if self.credentials is not None:
+            return self.cloud.client_of(self.credentials, service)
         return self.cloud.client(service, account=self.account, region=self.region)
 
 

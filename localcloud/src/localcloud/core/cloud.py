@@ -100,6 +100,7 @@ class Cloud:
         self.stopping = threading.Event()
         self.services: dict[str, Service] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
+        self._session_clients: dict[tuple[str, str, str], tuple[str, Any]] = {}
         self._lock = threading.Lock()
         self.base: Base | None = None
         self.recorder: Recorder | None = None  # for calls that come by another way than the API, e.g. git's
@@ -130,6 +131,17 @@ class Cloud:
                 self._clients[key] = found
         return found
 
+    def client_of(self, credentials: Credentials, service: str) -> Any:
+        """A boto3 client of a session. Kept as long as the session's successor has not asked for one."""
+        with self._lock:
+            known = self._session_clients.get((service, credentials.role_arn, credentials.region))
+        if known and known[0] == credentials.access_key:
+            return known[1]
+        made = credentials.client(service)
+        with self._lock:
+            self._session_clients[service, credentials.role_arn, credentials.region] = (credentials.access_key, made)
+        return made
+
     def assume(
         self,
         role_arn: str,
@@ -140,8 +152,12 @@ class Cloud:
         tags: Mapping[str, str] | None = None,
         by: Credentials | None = None,
         service_principal: str | None = None,
+        source_arn: str = "",
     ) -> Credentials:
         """Assume a role through STS as `by`, or as an AWS service (`service_principal`: "codebuild.amazonaws.com").
+
+        Args:
+            source_arn: the resource for which a service assumes the role, as AWS tells it in aws:SourceArn.
 
         Raises:
             Fault: AccessDenied when the role does not exist or its trust policy does not admit the caller.
@@ -163,6 +179,8 @@ class Cloud:
             answer = caller.client("sts", region).assume_role(**request)["Credentials"]
         except ClientError as error:
             raise Fault(error.response["Error"]["Code"], error.response["Error"]["Message"], 403) from error
+        if service_principal and self.recorder is not None:
+            self.recorder.assumed(role_arn, service_principal, source_arn, region or self.region)
         return Credentials(
             answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], self.endpoint,
             region or self.region, role_arn,
@@ -189,9 +207,9 @@ class Cloud:
             raise RuntimeError("the base is not started")
         self.base.state.forget(module, store, key, account, region)
 
-    def log(self, account: str, region: str, group: str, stream: str, lines: Iterable[str]) -> None:
-        """Append lines to a CloudWatch Logs stream, which is created where it is missing."""
-        logs = self.client("logs", account=account, region=region)
+    def log(self, account: str, region: str, group: str, stream: str, lines: Iterable[str], client: Any = None) -> None:
+        """Append lines to a CloudWatch Logs stream, which is created where it is missing; as the root, or `client`."""
+        logs = client or self.client("logs", account=account, region=region)
         stamp = int(now().timestamp() * 1000)
         events = [{"timestamp": stamp, "message": line or " "} for line in lines]
         if not events:

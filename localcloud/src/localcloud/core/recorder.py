@@ -14,7 +14,17 @@ from localcloud.core.store import Store
 
 @dataclass(frozen=True)
 class Recorded:
-    """One call."""
+    """One call.
+
+    Args:
+        account, region: where it was served.
+        principal: ARN of who called; the name of an AWS service, e.g. "events.amazonaws.com", where that acted.
+        action: as IAM names it.
+        resource: ARN, the first where there are several; "*" where the action takes none.
+        status: of the answer, as HTTP has it.
+        error: AWS's code.
+        context: `authorization.Authorized.context`, and `session_tags` of the principal.
+    """
 
     account: str
     region: str
@@ -38,6 +48,14 @@ class Recorder:
     def add(self, call: Recorded) -> None:
         """Keep a call."""
         self._queue.put((now().isoformat(), call))
+
+    def assumed(self, role: str, service: str, source: str, region: str) -> None:
+        """Keep that an AWS service took a role, and what its trust policy is told: whose account, which resource."""
+        account = role.split(":")[4]
+        keys = {"aws:SourceAccount": source.split(":")[4] or account if source else account}
+        if source:
+            keys["aws:SourceArn"] = source
+        self.add(Recorded(account, region, service, "sts:AssumeRole", role, 200, "", {"keys": keys}))
 
     def close(self) -> None:
         """Write what waits."""

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
+from localcloud.core import authorization
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -116,6 +117,7 @@ class Server:
         status, content = 500, b""
         answer: dict[str, str] = {}
         members: dict[str, Any] = {}
+        output: Mapping[str, Any] | None = None
         try:
             if operation is None:
                 named = target or f"{scope['method']} {raw_path}"
@@ -133,7 +135,8 @@ class Server:
             if not _ALWAYS.match(operation.name):
                 self.cloud.room.check(len(body))
             call = Call(operation.name, members, account, region, principal, access_key, headers, body, request_id)
-            status, answer, content = wire.write(operation, handler(call))
+            output = handler(call)
+            status, answer, content = wire.write(operation, output)
         except Fault as error:
             fault = error
         except Exception as error:
@@ -145,7 +148,11 @@ class Server:
         if fault is not None:
             status, answer, content = wire.write_error(operation, fault)
         answer["x-amzn-RequestId"] = request_id
-        self._record(account, region, principal, action, resource, status, fault.code if fault else "", members)
+        told: dict[str, Any] = {}
+        if operation is not None:
+            asked = authorization.describe(signing_name, operation.name, members, output or {}, account, region)
+            resource, told = asked.resources[0], asked.context()
+        self._record(access_key, account, region, principal, action, resource, status, fault, told)
         return status, answer, content
 
     def _identify(self, access_key: str) -> tuple[str, str]:
@@ -158,11 +165,14 @@ class Server:
         return found
 
     def _record(
-        self, account: str, region: str, principal: str, action: str, resource: str, status: int, error: str,
-        context: dict[str, Any],
+        self, access_key: str, account: str, region: str, principal: str, action: str, resource: str, status: int,
+        fault: Fault | None, context: dict[str, Any],
     ) -> None:  # fmt: skip
-        small = {key: value for key, value in context.items() if isinstance(value, str | int | bool)}
-        self.recorder.add(Recorded(account, region, principal, action, resource, status, error, small))
+        tags = self.cloud.base.identities.session_tags(access_key) if self.cloud.base else {}
+        if tags:
+            context = {**context, "session_tags": tags}
+        error = fault.code if fault else ""
+        self.recorder.add(Recorded(account, region, principal, action, resource, status, error, context))
 
     # ------------------------------------------------------------------ ministack's services
 
@@ -184,7 +194,8 @@ class Server:
                 self.cloud.room.check(len(body))
             except Fault as fault:
                 await _answer(send, *_refusal(signing_name, headers, fault))
-                self._record(account, region, principal, f"{signing_name}:Unknown", "*", fault.status, fault.code, {})
+                action = f"{signing_name}:Unknown"
+                self._record(access_key, account, region, principal, action, "*", fault.status, fault, {})
                 return
         if module == "cloudformation" and not base.stacks.ready.is_set():
             await asyncio.get_running_loop().run_in_executor(self._executor, base.stacks.ready.wait)
@@ -232,11 +243,12 @@ class Server:
             await _answer(send, *_refusal(signing_name, headers, told))
         if identity and signing_name:
             small = body if len(body) < 100_000 else b""
-            action, resource = base.describe(
+            action, resource, told = base.describe(
                 _service_name(signing_name), scope["method"], scope["path"], headers, small,
                 parse_qs(query, keep_blank_values=True), account, region,
             )  # fmt: skip
-            self._record(account, region, principal, action, resource, started[0] if started else 500, "", {})
+            status = started[0] if started else 500
+            self._record(access_key, account, region, principal, action, resource, status, None, told)
 
     # ------------------------------------------------------------------ periodic saving
 

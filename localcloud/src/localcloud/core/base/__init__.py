@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from localcloud.core.base import buckets
+from localcloud.core.base import buckets, functions, requests
 from localcloud.core.base.events import Events, Target
 from localcloud.core.base.identity import Identities
 from localcloud.core.base.internals import check_internals, prepare_environment
@@ -31,6 +31,7 @@ class Base:
     """ministack, extended."""
 
     def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
         self.identities = Identities(cloud)
         buckets.install(self.identities)
         self.events = Events(cloud)
@@ -66,6 +67,7 @@ class Base:
         if missing:
             logger.error("ministack has changed: %s not found; pin the version that has them", ", ".join(missing))
         self.stacks.install()
+        functions.install(self.cloud, self.identities)
         self.stacks.add_resource_types(resources)
         self.state.load(lambda name: name == "cloudformation")
         self.stacks.fail_interrupted()
@@ -74,17 +76,6 @@ class Base:
     def describe(
         self, service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]],
         account: str, region: str,
-    ) -> tuple[str, str]:  # fmt: skip
-        """(IAM action, resource ARN) of a request to one of ministack's services."""
-        from ministack import app
-        from ministack.core import iam_actions
-
-        with contextlib.suppress(Exception), scope(account, region):
-            parameters = app._routing_params(method, path, headers, body, query)
-            action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
-            if action:
-                resource = iam_actions.extract_resource_arn(
-                    service, method, path, headers, body, parameters, region, account
-                )
-                return str(action), str(resource)
-        return f"{service}:{method} {path.split('/')[1] if '/' in path else path}", "*"
+    ) -> tuple[str, str, dict[str, Any]]:  # fmt: skip
+        """(IAM action, resource ARN, what else the record keeps) of a request to one of ministack's services."""
+        return requests.describe(service, method, path, headers, body, query, account, region)

@@ -10,8 +10,16 @@ from typing import Any
 from localcloud.core.base.scope import scope
 from localcloud.core.cloud import Cloud
 from localcloud.core.ids import now, uuid
+from localcloud.core.recorder import Recorded
 
 logger = logging.getLogger("localcloud.base")
+
+# What EventBridge calls on a target, with the target's role.
+_ACTIONS = {
+    "codebuild": "codebuild:StartBuild",
+    "codepipeline": "codepipeline:StartPipelineExecution",
+    "sagemaker": "sagemaker:StartPipelineExecution",
+}
 
 Target = Callable[[str, str, str, dict[str, Any] | None, dict[str, Any], str], None]
 
@@ -78,8 +86,23 @@ class Events:
             try:
                 payload = json.loads(text) if text else None
                 rule_arn = str(rule.get("Arn", rule.get("Name", "")))
+                self._act(str(target.get("RoleArn") or ""), arn, rule_arn)
                 ours(parts[4], parts[3], arn, payload, view.event_with_detail(), rule_arn)
             except Exception:
                 logger.exception("event %s could not be delivered to %s", event.get("DetailType"), arn)
 
         eventbridge._invoke_target = invoke
+
+    def _act(self, role: str, target: str, rule: str) -> None:
+        """Take the target's role, as EventBridge does, and keep what is done with it.
+
+        Raises:
+            Fault: AccessDenied, when the role does not trust EventBridge.
+        """
+        service, region, account = target.split(":")[2:5]
+        if not role or self.cloud.recorder is None or service not in _ACTIONS:
+            return
+        self.cloud.assume(role, "events", region=region, service_principal="events.amazonaws.com", source_arn=rule)
+        owner, name = role.split(":")[4], role.rsplit("/", 1)[-1]
+        principal = f"arn:aws:sts::{owner}:assumed-role/{name}/events"
+        self.cloud.recorder.add(Recorded(account, region, principal, _ACTIONS[service], target, 200))

@@ -60,6 +60,13 @@ class Identities:
         role = self._role(account, name)
         return str(role["Arn"]) if role else f"arn:aws:iam::{account}:role/{name}"
 
+    def session_tags(self, access_key: str) -> dict[str, str]:
+        """The tags with which a session was begun; they are tags of the principal, as those of its role are."""
+        from ministack.services import sts
+
+        tags = (sts._sessions.get(access_key) or {}).get("SessionTags") or []
+        return {str(tag["Key"]): str(tag["Value"]) for tag in tags}
+
     def _role(self, account: str, name: str) -> dict[str, Any] | None:
         from ministack.services import iam
 

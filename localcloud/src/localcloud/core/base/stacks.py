@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from localcloud.core.base import interrupted, nested
+from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
 
@@ -21,11 +22,13 @@ class Stacks:
         self._service_tag_values: set[str] = set()
         self.ready = threading.Event()
         self._made = interrupted.Made(cloud.store)
+        self._acting = Acting(cloud)
 
     def install(self) -> None:
         """Wrap what AWS accepts and ministack does not."""
         self._install_template_urls()
         self._install_service_tags()
+        self._acting.install()
         nested.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:
@@ -46,7 +49,9 @@ class Stacks:
             def name(limit: int) -> str:
                 return str(provisioners._physical_name(stack_name, logical_id, max_len=limit))
 
-            return ResourceContext(self.cloud, get_account_id(), get_region(), stack_name, logical_id, name)
+            account, region = get_account_id(), get_region()
+            who = self._acting.credentials(account, region, stack_name)
+            return ResourceContext(self.cloud, account, region, stack_name, logical_id, name, who)
 
         def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
             with _readable():

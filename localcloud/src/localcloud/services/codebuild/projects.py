@@ -95,8 +95,9 @@ class ProjectOperations(Service):
             role = document["serviceRole"] = f"arn:aws:iam::{call.account}:role/{role}"
         try:
             credentials = self.cloud.assume(
-                role, "AWSCodeBuild", region=call.region, service_principal="codebuild.amazonaws.com"
-            )
+                role, "AWSCodeBuild", region=call.region, service_principal="codebuild.amazonaws.com",
+                source_arn=f"arn:aws:codebuild:{call.region}:{call.account}:project/{document['name']}",
+            )  # fmt: skip
         except Fault as fault:
             raise invalid(
                 f"CodeBuild is not authorized to perform: sts:AssumeRole on {role}: {fault.message}"

@@ -195,6 +195,7 @@ class Build:
                 f"AWSCodeBuild-{build['id'].partition(':')[2]}",
                 region=self.record.region,
                 service_principal="codebuild.amazonaws.com",
+                source_arn=f"{build['arn'].rpartition(':build/')[0]}:project/{build['projectName']}",
             )
         except Fault as fault:
             raise PhaseFailed(

@@ -44,6 +44,7 @@ class Target:
     inner: str
     action: str
     principal: str
+    session_tags: dict[str, str]
 
     @property
     def arn(self) -> str:
@@ -96,7 +97,9 @@ class SmartHttp:
             )
         except access.Refused as refused:
             raise Answer(401, str(refused), **{"www-authenticate": 'Basic realm="AWS CodeCommit"'}) from None
-        target = Target(caller.account, region or regions[0], name, inner, action, caller.principal)
+        base = self.service.cloud.base
+        tags = base.identities.session_tags(basic.access_key) if base else {}
+        target = Target(caller.account, region or regions[0], name, inner, action, caller.principal, tags)
         if self.service.repositories.get(target.account, target.region, name) is None:
             self._record(target, 404)
             raise Answer(404, f"The repository {name} does not exist in account {target.account}, {target.region}")
@@ -127,7 +130,10 @@ class SmartHttp:
         recorder = self.service.cloud.recorder
         if recorder is not None:
             action = f"codecommit:{target.action}"
-            recorder.add(Recorded(target.account, target.region, target.principal, action, target.arn, status))
+            context = {"session_tags": target.session_tags} if target.session_tags else {}
+            recorder.add(Recorded(
+                target.account, target.region, target.principal, action, target.arn, status, context=context
+            ))  # fmt: skip
 
     # -- git http-backend ---------------------------------------------------------------------------------------
 

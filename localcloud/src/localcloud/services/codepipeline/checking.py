@@ -106,6 +106,7 @@ class Checker(Runner):
             str(int(now().timestamp() * 1000)),
             region=rule["region"],
             service_principal="codepipeline.amazonaws.com",
+            source_arn=place.arn,
         )
         if role != execution["definition"]["roleArn"]:
             credentials = self.cloud.assume(role, "rule", region=rule["region"], by=credentials)

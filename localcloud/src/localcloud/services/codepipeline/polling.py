@@ -45,6 +45,7 @@ class Poller:
             str(int(now().timestamp() * 1000)),
             region=place.region,
             service_principal="codepipeline.amazonaws.com",
+            source_arn=place.arn,
         )
         seen = {name: _revision(credentials.client, action) for name, action in polled.items()}
         known = record.get("polled") or {}

@@ -107,6 +107,7 @@ class CodePipeline(ExecutionOperations, JobOperations):
                 str(int(now().timestamp() * 1000)),
                 region=place.region,
                 service_principal="codepipeline.amazonaws.com",
+                source_arn=place.arn,
             )
         except Fault as error:
             raise Fault(

@@ -165,12 +165,13 @@ class FleetMaker:
         role_arn = model.get("ExecutionRoleArn")
         if not role_arn:
             raise FleetError(f"Model {model['ModelName']} has no ExecutionRoleArn: its image and data cannot be read.")
+        role = jobs.assume(self.cloud, role_arn, region)
         variant = Variant(
             name, model, self._container(model), config, instance,
             home=jobs.directory(self.cloud, "endpoints", account, region, folder),
             key=jobs.process_key("endpoint", account, region, folder),
-            role=jobs.assume(self.cloud, role_arn, region),
-            logs=LogStream(self.cloud, account, region, f"{LOG_GROUP}/{endpoint}", f"{name}/{instance}"),
+            role=role,
+            logs=LogStream(self.cloud, account, region, f"{LOG_GROUP}/{endpoint}", f"{name}/{instance}", role),
         )  # fmt: skip
         try:
             variant.image = self.cloud.runtime.resolve(variant.container.image, variant.role.credentials)

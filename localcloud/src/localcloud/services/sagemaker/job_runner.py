@@ -92,7 +92,7 @@ class JobRunner(PlugIn):
         job = Job(
             call.account, call.region, name, record, role,
             home=jobs.directory(self.cloud, self.folder, call.account, call.region, name),
-            logs=LogStream(self.cloud, call.account, call.region, self.log_group, jobs.stream_name(name)),
+            logs=LogStream(self.cloud, call.account, call.region, self.log_group, jobs.stream_name(name), role),
             key=key,
         )  # fmt: skip
         with self._lock:

@@ -64,8 +64,10 @@ class RoleSession:
         with self._lock:
             if self._credentials is None or time.monotonic() > self._until:
                 self._credentials = self._cloud.assume(
-                    self.role_arn, "SageMaker", region=self.region, duration=_ROLE_SECONDS, service_principal=PRINCIPAL
-                )
+                    self.role_arn, "SageMaker", region=self.region, duration=_ROLE_SECONDS, service_principal=PRINCIPAL,
+                    # A session serves several jobs, so it is told which service and account, not which job.
+                    source_arn=f"arn:aws:sagemaker:{self.region}:{self.role_arn.split(':')[4]}:*",
+                )  # fmt: skip
                 self._until = time.monotonic() + _ROLE_SECONDS * 0.8
                 self._clients.clear()
             return self._credentials
@@ -147,9 +149,12 @@ class Capacity:
 
 
 class LogStream:
-    """A CloudWatch Logs stream, written in batches; it remembers the last lines."""
+    """A CloudWatch Logs stream, written in batches as the role of what runs; it remembers the last lines."""
 
-    def __init__(self, cloud: Cloud, account: str, region: str, group: str, stream: str) -> None:
+    def __init__(
+        self, cloud: Cloud, account: str, region: str, group: str, stream: str, role: RoleSession
+    ) -> None:
+        self._role = role
         self.group = group
         self.stream = stream
         self.last: deque[str] = deque(maxlen=40)
@@ -182,8 +187,8 @@ class LogStream:
             lines, self._pending = self._pending, []
         for start in range(0, len(lines), 1000):
             try:
-                self._cloud.log(*self._where, lines[start : start + 1000])
-            except (ClientError, BotoCoreError) as error:
+                self._cloud.log(*self._where, lines[start : start + 1000], self._role.client("logs"))
+            except (ClientError, BotoCoreError, Fault) as error:
                 logger.warning("log lines of %s %s are lost: %s", self.group, self.stream, error)
 
 

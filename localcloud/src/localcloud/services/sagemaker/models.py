@@ -64,7 +64,10 @@ class Models(PlugIn):
 
     def _assume(self, role: str, region: str) -> Credentials:
         try:
-            return self.cloud.assume(role, "SageMaker", region=region, service_principal=_PRINCIPAL)
+            return self.cloud.assume(
+                role, "SageMaker", region=region, service_principal=_PRINCIPAL,
+                source_arn=f"arn:aws:sagemaker:{region}:{role.split(':')[4]}:*",
+            )  # fmt: skip
         except Fault as fault:
             raise _invalid(
                 f"Could not assume role {role}. Please ensure that the role exists and allows principal '{_PRINCIPAL}' "

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from localcloud.core import Cloud, Credentials, Fault, now
+from localcloud.core.recorder import Recorded
 from localcloud.services.codepipeline.records import Document, Place
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "Forbidden", "403")
@@ -124,8 +125,9 @@ class Job:
         trying = self.pipeline_role
         try:
             pipeline = self.cloud.assume(
-                self.pipeline_role, session, region=self.region, service_principal="codepipeline.amazonaws.com"
-            )
+                self.pipeline_role, session, region=self.region, service_principal="codepipeline.amazonaws.com",
+                source_arn=self.place.arn,
+            )  # fmt: skip
             if not role or role == self.pipeline_role:
                 return pipeline
             trying = role
@@ -144,6 +146,12 @@ class Job:
     def client(self, service: str) -> Any:
         """A client of the action's role in the action's Region."""
         return self.credentials.client(service, self.region)
+
+    def record(self, action: str, resource: str) -> None:
+        """Keep what the action did with its role by another way than the API."""
+        found = self.cloud.base.identity(self.credentials.access_key) if self.cloud.base else None
+        if found and self.cloud.recorder:
+            self.cloud.recorder.add(Recorded(self.account, self.region, found[1], action, resource, 200))
 
     # -- progress -----------------------------------------------------------------------------------------------
 

@@ -93,7 +93,11 @@ class CodeCommitSource(_Source):
 
         try:
             git = job.cloud.service("codecommit").open(job.account, job.region, repository)
-            return bytes(git.run("archive", "--format=zip", commit_id))
+            content = bytes(git.run("archive", "--format=zip", commit_id))
+            arn = f"arn:aws:codecommit:{job.region}:{job.account}:{repository}"
+            job.record("codecommit:UploadArchive", arn)
+            job.record("codecommit:GetUploadArchiveStatus", arn)
+            return content
         except (Fault, GitError) as error:
             raise ActionError("RevisionUnavailable", f"Commit {commit_id} of {repository}: {error}") from error
 
