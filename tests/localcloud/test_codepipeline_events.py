@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.localcloud.calls import awaited, record
+
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 HELPERS = runpy.run_path(str(Path(__file__).with_name("pipelines.py")))
 Bench, approval, refused, until, zipped = (
@@ -117,6 +119,10 @@ def test_eventbridge_starts_a_pipeline(cloud: Any, bench: Any) -> None:
     ended = bench.ends(name, started["pipelineExecutionId"], "Succeeded")
     assert ended["variables"] == [{"name": "Cause", "resolvedValue": "data"}]
     assert latest(bench, name, "Source")["output"]["outputVariables"]["ObjectKey"] == "releases/7.zip"
+    by_role = awaited(lambda: record(cloud, action="codepipeline:StartPipelineExecution", resource=arn))
+    assert [call["principal"] for call in by_role] == [f"arn:aws:sts::{ACCOUNT}:assumed-role/events-{bench.id}/events"]
+    taken = awaited(lambda: record(cloud, principal="events.amazonaws.com", resource=role))[0]
+    assert taken["context"]["keys"] == {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": rule["RuleArn"]}
 
 
 def pascal(value: Any, inside: str = "") -> Any:

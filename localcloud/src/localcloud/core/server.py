@@ -243,12 +243,12 @@ class Server:
             await _answer(send, *_refusal(signing_name, headers, told))
         if identity and signing_name:
             small = body if len(body) < 100_000 else b""
-            action, resource, told = base.describe(
+            action, resource, context = base.describe(
                 _service_name(signing_name), scope["method"], scope["path"], headers, small,
                 parse_qs(query, keep_blank_values=True), account, region,
             )  # fmt: skip
             status = started[0] if started else 500
-            self._record(access_key, account, region, principal, action, resource, status, None, told)
+            self._record(access_key, account, region, principal, action, resource, status, None, context)
 
     # ------------------------------------------------------------------ periodic saving
 

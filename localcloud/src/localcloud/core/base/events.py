@@ -14,6 +14,7 @@ from localcloud.core.recorder import Recorded
 
 logger = logging.getLogger("localcloud.base")
 
+_PRINCIPAL = "events.amazonaws.com"
 # What EventBridge calls on a target, with the target's role.
 _ACTIONS = {
     "codebuild": "codebuild:StartBuild",
@@ -102,7 +103,10 @@ class Events:
         service, region, account = target.split(":")[2:5]
         if not role or self.cloud.recorder is None or service not in _ACTIONS:
             return
-        self.cloud.assume(role, "events", region=region, service_principal="events.amazonaws.com", source_arn=rule)
+        # In-process: events are also delivered on the server's own loop, which must not wait for an answer of itself.
+        if self.cloud.base is not None:
+            self.cloud.base.identities.check_trust(role, principal=None, service=_PRINCIPAL)
+        self.cloud.recorder.assumed(role, _PRINCIPAL, rule, region)
         owner, name = role.split(":")[4], role.rsplit("/", 1)[-1]
         principal = f"arn:aws:sts::{owner}:assumed-role/{name}/events"
         self.cloud.recorder.add(Recorded(account, region, principal, _ACTIONS[service], target, 200))
