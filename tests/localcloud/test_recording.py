@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from typing import Any
 
 import pytest
 
@@ -133,3 +134,34 @@ def test_what_fails_is_recorded_with_its_resource(cloud: LocalCloud) -> None:
         client.describe_endpoint(EndpointName="not-there")
     resource = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/not-there"
     assert awaited(lambda: record(cloud, resource=resource))[0]["status"] == 400
+
+
+def test_a_stack_keeps_boundaries_and_encryption(cloud: LocalCloud) -> None:
+    """Protects the judgement: without a role's boundary and a bucket's key, half of the policies are never asked."""
+    iam, s3 = cloud.client("iam"), cloud.client("s3")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    boundary = iam.create_policy(PolicyName="edge", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    rule = {
+        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key},
+        "BucketKeyEnabled": True,
+    }
+    role: dict[str, Any] = {
+        "RoleName": "edged", "PermissionsBoundary": boundary,
+        "AssumeRolePolicyDocument": json.loads(trust({"AWS": ACCOUNT})),
+    }  # fmt: skip
+    bucket = {"BucketName": "edged", "BucketEncryption": {"ServerSideEncryptionConfiguration": [rule]}}
+    body = {"Resources": {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+        "Bucket": {"Type": "AWS::S3::Bucket", "Properties": bucket},
+    }}  # fmt: skip
+    client = cloud.client("cloudformation")
+    client.create_stack(StackName="edged", TemplateBody=json.dumps(body), Capabilities=["CAPABILITY_NAMED_IAM"])
+    assert stack_status(client, "edged") == "CREATE_COMPLETE"
+    assert iam.get_role(RoleName="edged")["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    kept = s3.get_bucket_encryption(Bucket="edged")["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert kept["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    del role["PermissionsBoundary"]
+    client.update_stack(StackName="edged", TemplateBody=json.dumps(body), Capabilities=["CAPABILITY_NAMED_IAM"])
+    assert stack_status(client, "edged") == "UPDATE_COMPLETE"
+    assert "PermissionsBoundary" not in iam.get_role(RoleName="edged")["Role"]

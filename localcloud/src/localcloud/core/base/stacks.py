@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import interrupted, nested
+from localcloud.core.base import dropped, interrupted, nested
 from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
@@ -29,6 +29,7 @@ class Stacks:
         self._install_template_urls()
         self._install_service_tags()
         self._acting.install()
+        dropped.install()
         nested.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:

@@ -151,9 +151,7 @@ class Capacity:
 class LogStream:
     """A CloudWatch Logs stream, written in batches as the role of what runs; it remembers the last lines."""
 
-    def __init__(
-        self, cloud: Cloud, account: str, region: str, group: str, stream: str, role: RoleSession
-    ) -> None:
+    def __init__(self, cloud: Cloud, account: str, region: str, group: str, stream: str, role: RoleSession) -> None:
         self._role = role
         self.group = group
         self.stream = stream
