@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,7 +160,11 @@ def test_a_write_goes_on_when_room_was_made(tmp_path: Path) -> None:
 
 def stack(name: str, status: str, parent: str = "") -> dict[str, Any]:
     arn = f"arn:aws:cloudformation:eu-west-1:111111111111:stack/{name}/1"
-    return {"StackName": name, "StackId": arn, "StackStatus": status, "_parent_stack_name": parent, "_resources": {}}
+    began = "2026-01-02T03:04:05.000Z"
+    return {
+        "StackName": name, "StackId": arn, "StackStatus": status, "_parent_stack_name": parent, "_resources": {},
+        "CreationTime": began,
+    }  # fmt: skip
 
 
 def test_a_stack_cut_short_owns_what_it_had_made(tmp_path: Path) -> None:
@@ -181,6 +186,26 @@ def test_a_stack_cut_short_owns_what_it_had_made(tmp_path: Path) -> None:
     assert done["StackStatus"] == "CREATE_COMPLETE"
     assert parent["_resources"]["Builds"]["PhysicalResourceId"] == child["StackId"]
     assert [item["PhysicalResourceId"] for item in child["_resources"].values()] == ["one"]
+
+
+def test_what_a_forgotten_nested_stack_had_made_is_its_parents(tmp_path: Path) -> None:
+    """Protects the next deployment where a nested stack was not saved yet; what was retained before stays alone."""
+    made = interrupted.Made(Store(tmp_path / "state.sqlite"))
+    resource = {"ResourceType": "AWS::SSM::Parameter", "Properties": {}, "Attributes": {}}
+    place = ("111111111111", "eu-west-1")
+    made.note(*place, "s-Builds-1a-2b", "Project", {**resource, "PhysicalResourceId": "/new"})
+    old = datetime(2026, 1, 1, tzinfo=UTC)
+    made.note(*place, "s-Lake-3c-4d", "Bucket", {**resource, "PhysicalResourceId": "/retained", "time": old})
+    made.note(*place, "other-5e", "Thing", {**resource, "PhysicalResourceId": "/other"})
+    parent = stack("s", "CREATE_IN_PROGRESS")
+    interrupted.fail([parent], made)
+    assert {name: item["PhysicalResourceId"] for name, item in parent["_resources"].items()} == {
+        "BuildsProject": "/new"
+    }
+    assert made.of(*place, "s-Builds-1a-2b") == []
+    again = stack("s", "CREATE_IN_PROGRESS")
+    interrupted.fail([again], made)
+    assert set(again["_resources"]) == {"BuildsProject"}, "it is known until it is deleted"
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,20 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_physical_name",
         "_cfn_nested_stack_deploy",
         "_delete_resource",
+        "_provision_resource",
         "_update_resource",
     ),
     "ministack.services.cloudformation.engine": ("_parse_template", "_apply_transforms", "_TransformFailed"),
     "ministack.services.cloudformation.changesets": ("_parse_template",),
     "ministack.services.cloudformation.handlers": ("_parse_template",),
-    "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread",),
+    "ministack.services.cloudformation.stacks": (
+        "_runs_on_worker_thread",
+        "_add_event",
+        "_delete_resource",
+        "_provision_resource",
+    ),
+    "ministack.services.cloudformation.custom_resource": ("_pending", "deliver_response"),
+    "ministack.services.lambda_svc": ("_execute_function_with_config_scope",),
 }
 
 

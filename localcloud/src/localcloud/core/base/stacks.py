@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import dropped, interrupted, nested
+from localcloud.core.base import dropped, interrupted, nested, told
 from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
@@ -31,6 +31,7 @@ class Stacks:
         self._acting.install()
         dropped.install()
         nested.install()
+        told.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:
         """Teach CloudFormation our types. Their provisioning calls back over HTTP, so it runs on worker threads."""
@@ -41,6 +42,7 @@ class Stacks:
             provisioners._RESOURCE_HANDLERS[resource.type] = self._handlers(resource)
         original = stacks._runs_on_worker_thread
         stacks._runs_on_worker_thread = lambda kind: kind in ours or original(kind)
+        self._made.install(ours)
 
     def _handlers(self, resource: ResourceType) -> dict[str, Any]:
         from ministack.core.responses import get_account_id, get_region
