@@ -299,9 +299,7 @@ def disk_errors(home: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RuntimeFault(
-                f"no space left on the disk of {home}: free some (docker rmi, `make reset`) and try again"
-            ) from error
+            raise RuntimeFault(f"no space left on the disk of {home}: make room there and try again") from error
         if error.errno in (errno.EROFS, errno.EACCES):
             raise RuntimeFault(f"{error.filename}: {error.strerror}; {home} must be writable") from error
         raise

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from localcloud.services.codeartifact.service import CodeArtifact
 
 PREFIX = "/codeartifact/"
+HEALTH = "/_localcloud/packages"
 _JSON = "application/vnd.pypi.simple.v1+json"
 _HTML = "application/vnd.pypi.simple.v1+html"
 _FRESH = {"Cache-Control": "no-cache"}
@@ -70,6 +71,7 @@ class PipIndex:
                 Path(f"{place}/simple/{{name}}", self._answer(self._page), methods=["GET"]),
                 Path(f"{place}/simple/{{name}}/{{version}}/{{file}}", self._answer(self._file), methods=["GET"]),
                 Path(f"{place}/external/{{reference}}/{{file}}", self._answer(self._external), methods=["GET"]),
+                Path(HEALTH, self._answer(self._health), methods=["GET"]),
             ]
         )
 
@@ -85,6 +87,7 @@ class PipIndex:
                 status = {"ConflictException": 409, "ResourceNotFoundException": 404}.get(fault.code, 400)
                 return PlainTextResponse(f"{fault.message}\n", status)
             except IndexUnavailable as error:
+                self._machine.note(error)
                 return PlainTextResponse(f"{error}\n", error.status)
             return result
 
@@ -240,6 +243,11 @@ class PipIndex:
                     path = self._service.assets.path(sha256)
                     return FileResponse(path, media_type="application/octet-stream", headers=headers)
         raise Refused(404, f"No file '{parts['file']}' of '{parts['name']}' is in {visit.repository['name']}")
+
+    def _health(self, request: Request, _: bytes) -> Response:
+        """Whether packages from outside can be had, before somebody begins what needs them."""
+        problem = self._machine.check()
+        return JSONResponse({"reachable": not problem, "problem": problem}, headers=_FRESH)
 
     def _external(self, request: Request, _: bytes) -> Response:
         self._visit(request, "ReadFromRepository")

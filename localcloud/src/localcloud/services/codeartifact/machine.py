@@ -29,6 +29,9 @@ from localcloud.services.codeartifact.pages import KEPT_SECONDS, PageCache
 
 # A name that the index does not know may be published any minute, and somebody waits for it.
 _MISSING_SECONDS = 60.0
+_MEND = (
+    "Check the network and the proxy, or stop the local cloud, name another index by PIP_INDEX_URL and start it again."
+)
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _ACCEPT = "application/vnd.pypi.simple.v1+html;q=0.9, text/html;q=0.5"
 _LINK = re.compile(r"(<a\b[^>]*?\bhref\s*=\s*)([\"'])(.*?)\2", re.IGNORECASE | re.DOTALL)
@@ -140,6 +143,7 @@ class MachineIndex:
         self._url: str | None = None
         self._client: httpx.Client | None = None
         self._cache = PageCache(self._environ)
+        self._trouble = (0.0, "")
 
     def prepare(self) -> None:
         """Find the index ahead of the first question: asking pip for it takes a second."""
@@ -160,6 +164,29 @@ class MachineIndex:
                 )
                 self._client = httpx.Client(timeout=_TIMEOUT, follow_redirects=True, verify=_verify(certificates))
             return self._url, self._client
+
+    def check(self) -> str:
+        """Ask the index whether it answers. Empty, or why not and what to do; it takes some seconds at most."""
+        try:
+            url, client = self._open()
+            if not url.startswith("file:"):
+                self._get(client, f"{url}pip/")
+        except IndexUnavailable as error:
+            self.note(error)
+            return self.trouble(0.0)
+        return ""
+
+    def note(self, error: IndexUnavailable) -> None:
+        """Remember why the index could not be asked: clients show no more of it than the status."""
+        if error.status != 404:
+            with self._lock:
+                self._trouble = (time.monotonic(), f"{error}. {_MEND}")
+
+    def trouble(self, since: float) -> str:
+        """Why the index could not be asked, and what to do, where that was after `since` (monotonic)."""
+        with self._lock:
+            moment, text = self._trouble
+        return text if moment > since else ""
 
     def page(self, name: str, proxy: Callable[[str, str], str]) -> Page:
         """The simple page of a name, links absolute, hashes kept.

@@ -8,7 +8,7 @@ from typing import Any
 
 from localcloud.core import Cloud, Created, ResourceContext, ResourceType, Route
 from localcloud.services.codeartifact.groups import GroupOperations
-from localcloud.services.codeartifact.index import PREFIX, PipIndex
+from localcloud.services.codeartifact.index import HEALTH, PREFIX, PipIndex
 from localcloud.services.codeartifact.machine import MachineIndex
 
 Properties = dict[str, Any]
@@ -187,5 +187,5 @@ class CodeArtifact(GroupOperations):
         self.cloud.task("machine's package index", self.machine.prepare)
 
     def routes(self) -> Sequence[Route]:
-        """The pip index of every repository."""
-        return (Route(PREFIX, self._index.app),)
+        """The pip index of every repository, and whether the machine's own answers."""
+        return (Route(PREFIX, self._index.app), Route(HEALTH, self._index.app))

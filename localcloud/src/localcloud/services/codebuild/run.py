@@ -26,6 +26,7 @@ from localcloud.services.codebuild.container import (
     pull,
     shares_files,
 )
+from localcloud.services.codebuild.hints import fault_reason, hints, is_full
 from localcloud.services.codebuild.logs import LogWriter
 from localcloud.services.codebuild.output import S3Cache
 from localcloud.services.codebuild.record import PRIVATE, Document, Record
@@ -78,6 +79,7 @@ class Build:
         self._home = self._root / "home"
         self._tmp = self._root / "tmp"
         self._cache: tuple[S3Cache, str] | None = None
+        self._began = time.monotonic()
 
     @property
     def key(self) -> str:
@@ -100,10 +102,11 @@ class Build:
         except Exception as error:
             if self._cloud.stopping.is_set():
                 return
-            logger.exception("build %s failed in the local cloud", self.record.id)
+            reason = fault_reason(self._cloud, error)
+            logger.error("build %s failed in the local cloud: %s", self.record.id, reason, exc_info=not is_full(error))
             with contextlib.suppress(Exception):
                 if "phaseStatus" not in self.record.read()["phases"][-1]:
-                    self.record.leave("FAULT", "INTERNAL_SERVICE_ERROR", f"{type(error).__name__}: {error}")
+                    self.record.leave("FAULT", "INTERNAL_SERVICE_ERROR", reason)
                 self.record.finish("FAULT")
         finally:
             shutil.rmtree(self._root, ignore_errors=True)
@@ -365,6 +368,8 @@ class Build:
         if self._stopped.is_set():
             raise PhaseFailed("", "", "STOPPED")
         if status:
+            for line in hints(self._cloud, self._began):
+                self._log.line(line)
             self._log.note(f"Command did not exit successfully {command} exit status {status}")
             raise PhaseFailed(
                 "COMMAND_EXECUTION_ERROR", f"Error while executing command: {command}. Reason: exit status {status}"

@@ -91,6 +91,7 @@ class Session:
         self._word = f"step-{short_id(24)}"
         self._results: queue.Queue[tuple[str, int]] = queue.Queue()
         self._step = 0
+        self._ended: Ended | None = None
         control.mkdir(parents=True, exist_ok=True)
         driver = control / "driver"
         driver.write_text(_DRIVER)
@@ -136,6 +137,8 @@ class Session:
             TimeoutError: the deadline passed.
             Ended: the container ended before the command did.
         """
+        if self._ended is not None:
+            raise self._ended  # nobody is left to answer
         self._step += 1
         step = str(self._step)
         (self._control / f"command-{step}").write_text(command + "\n")
@@ -154,7 +157,8 @@ class Session:
             if which == step:
                 return status
             if not which.isdigit():
-                raise Ended(which or f"exit status {status}", status)
+                self._ended = Ended(which or f"exit status {status}", status)
+                raise self._ended
 
     def capture(self, words: str, deadline: float | None = None) -> str:
         """The text that the shell makes of `words` (variables and command substitutions expanded)."""
