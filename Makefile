@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(PYTHON) demo/install.py
 # Byte code is compiled once here: the local cloud and every command start in half the time, also where Python may not write it.
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints requirements.lock
 export LOCALCLOUD_HOME ?= $(CURDIR)/.localcloud
@@ -124,18 +125,15 @@ $(VENV)/.uv: requirements.lock
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "the module venv is missing: install your system's package for it, e.g. python3-venv" >&2; exit 1; }
 	@echo "▸ installing uv"
-	@$(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.lock)" || \
-	  { echo "uv could not be installed: is the Python package index reachable (network, proxy, PIP_INDEX_URL)?" >&2; exit 1; }
+	@$(INSTALL) uv $(VENV)/install.log $(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.lock)"
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.uv requirements.lock cicd/pyproject.toml localcloud/pyproject.toml demo/pyproject.toml
 	@echo "▸ installing what the demonstration needs"
-	@$(UV) --editable localcloud --editable "cicd[deploy]" --editable demo || \
-	  { echo "packages could not be installed: is the Python package index reachable (network, proxy, UV_INDEX_URL)?" >&2; exit 1; }
+	@$(INSTALL) packages $(VENV)/install.log $(UV) --editable localcloud --editable "cicd[deploy]" --editable demo
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo requirements.in
 	@echo "▸ installing what the tests need"
-	@$(UV) --requirement requirements.in || \
-	  { echo "packages could not be installed: is the Python package index reachable (network, proxy, UV_INDEX_URL)?" >&2; exit 1; }
+	@$(INSTALL) packages $(VENV)/install.log $(UV) --requirement requirements.in
 	@touch $@

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from slipway_demo import watching
+from slipway_demo.commands import reason
 from slipway_demo.console import Journal, Stop
 from slipway_demo.people import Person, Place
-from slipway_demo.steps import reason
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import zipfile
@@ -19,18 +17,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from slipway_demo import flights, watching
+from slipway_demo import commands, flights, packages, watching
 from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, admin, persona
 
 PROJECT = "flight-delays"
-ROOT = Path(__file__).resolve().parents[3]
 _NAMES = {TOOLING: "tooling", STAGING: "staging", PRODUCTION: "production"}
 # How the message of a project's first commit begins; no model is built from it.
 _FIRST = "slipway: stamp"
-_ERROR = re.compile(r"(#\d+ )?\s*(slipway|error|ERROR|fatal)\b.*:")
-# A resource that was made in no time is no news; stacks, and what takes long or fails, are.
-_TRIFLE = re.compile(r": \w+ (create|update)_complete in 0\.\d s$")
 
 
 @dataclass
@@ -60,14 +54,18 @@ def start_cloud(demo: Demo, home: Path, port: int) -> None:
 def deploy_platform(demo: Demo) -> None:
     """Bootstrap in three accounts, the platform in one, a workload in two."""
     journal, place = demo.journal, demo.place
-    with (
-        journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"),
+    with journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"):
+        if not _deployed(demo):
+            packages.need(demo.place.endpoint)
         # No account needs another's stacks, and each waits most of the time: they are deployed side by side.
-        ThreadPoolExecutor(max_workers=3) as accounts,
-    ):
-        deployments = [accounts.submit(_deploy_account, demo, account) for account in _NAMES]
-        for deployment in deployments:
-            deployment.result()
+        with ThreadPoolExecutor(max_workers=3) as accounts:
+            deployments = [accounts.submit(_deploy_account, demo, account) for account in _NAMES]
+            try:
+                for deployment in deployments:
+                    deployment.result()
+            except KeyboardInterrupt:
+                commands.end_all()  # the pool waits for its threads, and those for their commands
+                raise
     stacks = resources = 0
     for account in (TOOLING, STAGING, PRODUCTION):
         cloudformation = admin(place, account).client("cloudformation")
@@ -84,13 +82,25 @@ def deploy_platform(demo: Demo) -> None:
 def _deploy_account(demo: Demo, account: str) -> None:
     """An account's foundation, as its administrator, and its part of the platform, as the Full Stack Developer."""
     who = f"{_NAMES[account]:10} "
-    _slipway(demo, admin(demo.place, account), who, "platform", "bootstrap")
+    commands.slipway(demo.journal, admin(demo.place, account), who, "platform", "bootstrap")
     developer = persona(demo.place, "FullStackDeveloper", account=account)
     if account == TOOLING:
         others = {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
-        _slipway(demo, developer, who, "platform", "deploy", *_parameters(others))
+        commands.slipway(demo.journal, developer, who, "platform", "deploy", *_parameters(others))
     else:
-        _slipway(demo, developer, who, "platform", "workload", *_parameters({"ToolingAccountId": TOOLING}))
+        commands.slipway(
+            demo.journal, developer, who, "platform", "workload", *_parameters({"ToolingAccountId": TOOLING})
+        )
+
+
+def _deployed(demo: Demo) -> bool:
+    """Whether the platform's stack is there and whole, of whichever version."""
+    cloudformation = admin(demo.place, TOOLING).client("cloudformation")
+    try:
+        stack = cloudformation.describe_stacks(StackName=f"{demo.place.namespace}-platform")["Stacks"][0]
+    except ClientError:
+        return False
+    return str(stack["StackStatus"]) in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
 
 def load_lake(demo: Demo) -> None:
@@ -192,6 +202,7 @@ def push_change(demo: Demo) -> None:
     pipelines = scientist.client("codepipeline")
     if _packages(demo, scientist) or watching.runs(pipelines, f"{demo.place.namespace}-{PROJECT}-build", _FIRST):
         return
+    packages.need(demo.place.endpoint)
     with journal.step("push", "Change: the Data Scientist clones, edits project.yaml and pushes to main"):
         clone = demo.work / PROJECT
         shutil.rmtree(clone, ignore_errors=True)
@@ -202,7 +213,7 @@ def push_change(demo: Demo) -> None:
             "GIT_COMMITTER_NAME": "Data Scientist",
             "GIT_COMMITTER_EMAIL": "data.scientist@example.com",
         }
-        _run(journal, ["git", "clone", "--quiet", demo.facts["project"]["clone_url"], str(clone)], environment)
+        commands.run(journal, ["git", "clone", "--quiet", demo.facts["project"]["clone_url"], str(clone)], environment)
         path = clone / "project.yaml"
         text = path.read_text()
         changed = re.sub(r"(?m)^description:.*$", "description: Arrival delay in minutes, known at push-back", text)
@@ -210,10 +221,10 @@ def push_change(demo: Demo) -> None:
         if changed == text:
             raise Stop(f"{path}: nothing to edit was found")
         path.write_text(changed)
-        _run(journal, ["git", "-C", str(clone), "diff", "--stat"], environment)
-        _run(journal, ["git", "-C", str(clone), "commit", "--quiet", "--all", "--message",
+        commands.run(journal, ["git", "-C", str(clone), "diff", "--stat"], environment)
+        commands.run(journal, ["git", "-C", str(clone), "commit", "--quiet", "--all", "--message",
                        "Train longer, and say when the delay is predicted"], environment)  # fmt: skip
-        _run(journal, ["git", "-C", str(clone), "push", "--quiet", "origin", "main"], environment)
+        commands.run(journal, ["git", "-C", str(clone), "push", "--quiet", "origin", "main"], environment)
 
 
 def build_model(demo: Demo) -> None:
@@ -225,9 +236,14 @@ def build_model(demo: Demo) -> None:
     head = scientist.client("codecommit").get_branch(repositoryName=PROJECT, branchName="main")["branch"]["commitId"]
     with journal.step("build", "Build: test ▸ images ▸ preprocess ▸ train ▸ evaluate ▸ gate ▸ register"):
         execution = watching.execution_of(pipelines, pipeline, head)
-        watching.follow(journal, scientist, pipeline, execution)
-        packages = _packages(demo, scientist)
-        if not packages:
+        try:
+            watching.follow(journal, scientist, pipeline, execution)
+        except Stop as failed:
+            raise Stop(
+                f"{failed}\n{_what_serves(demo)} Mend the project, push to main, and run make demo again."
+            ) from None
+        models = _packages(demo, scientist)
+        if not models:
             raise Stop(f"{pipeline} succeeded, but no model is registered")
     sagemaker = scientist.client("sagemaker")
     runs = sagemaker.list_pipeline_executions(PipelineName=f"{namespace}-{PROJECT}")["PipelineExecutionSummaries"]
@@ -238,7 +254,7 @@ def build_model(demo: Demo) -> None:
         "sagemaker_execution_arn": runs[0]["PipelineExecutionArn"],
         "metrics": {},
     }
-    newest = packages[0]
+    newest = models[0]
     described = sagemaker.describe_model_package(ModelPackageName=newest["ModelPackageArn"])
     demo.facts["model"] = {
         "version": described.get("CustomerMetadataProperties", {}).get("version", ""),
@@ -327,6 +343,19 @@ def _serves(demo: Demo, account: str, endpoint: str) -> bool:
         return False
 
 
+def _what_serves(demo: Demo) -> str:
+    """One sentence on production, for who has just read that a build failed."""
+    endpoint = f"{demo.place.namespace}-{PROJECT}"
+    if not _serves(demo, PRODUCTION, endpoint):
+        return "No model serves in production yet."
+    sagemaker = admin(demo.place, PRODUCTION).client("sagemaker")
+    arn = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
+    tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
+    return (
+        f"Nothing was released: {tags.get('ModelVersion', 'the old model')} still serves from {endpoint} in production."
+    )
+
+
 def _packages(demo: Demo, person: Person) -> list[dict[str, Any]]:
     answer = person.client("sagemaker").list_model_packages(
         ModelPackageGroupName=f"{demo.place.namespace}-{PROJECT}", SortBy="CreationTime", SortOrder="Descending"
@@ -354,45 +383,3 @@ def _exists(s3: Any, bucket: str, key: str, size: int) -> bool:
 
 def _parameters(values: Mapping[str, str]) -> list[str]:
     return [argument for name, value in values.items() for argument in ("--parameter", f"{name}={value}")]
-
-
-def _slipway(demo: Demo, person: Person, who: str, *arguments: str) -> None:
-    """Run the `slipway` command as a person would, its output below the step, each line after `who`."""
-    program = Path(sys.executable).parent / "slipway"
-    demo.journal.line(f"{who}$ slipway {' '.join(arguments)}    ({person.name})")
-    environment = {**person.full_environment(), "PYTHONUNBUFFERED": "1"}
-    _run(demo.journal, [str(program), *arguments], environment, ROOT, who)
-
-
-def _run(
-    journal: Journal, command: list[str], environment: dict[str, str], cwd: Path | None = None, who: str = ""
-) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    child = subprocess.Popen(
-        command, env={**environment, "PATH": path}, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    tail: list[str] = []
-    assert child.stdout is not None
-    try:
-        for line in child.stdout:
-            tail = [*tail[-39:], line.rstrip()]
-            if not _TRIFLE.search(line):
-                journal.line(f"{who}  {line.rstrip()}")
-        code = child.wait()
-    except BaseException:
-        child.terminate()
-        raise
-    if code != 0:
-        raise Stop(f"`{' '.join(command)}` ended with exit code {code}: {reason(tail)}")
-
-
-def reason(tail: list[str]) -> str:
-    """The line that tells most of why a command failed: the last error that does not refer to one above it."""
-    errors = [(number, line.strip()) for number, line in enumerate(tail) if _ERROR.match(line)]
-    told = [found for found in errors if not found[1].endswith("see above")] or errors
-    if not told:
-        return (tail or ["it said nothing"])[-1]
-    number, line = told[-1]
-    causes = [after.strip() for after in tail[number + 1 :] if after.strip().startswith("cause: ")]
-    return "; ".join((line, *causes[-1:]))
