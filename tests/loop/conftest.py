@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from slipway_demo import commands
 from slipway_demo.people import Person, Place, admin, persona
 from tests.localcloud.conftest import REGION, LocalCloud, free_port
 
 PROJECT = "flight-delays"
+TOOLING, STAGING, PRODUCTION = "111111111111", "222222222222", "333333333333"
 BUILD, DEPLOY, ENDPOINT = f"slipway-{PROJECT}-build", f"slipway-{PROJECT}-deploy", f"slipway-{PROJECT}"
 ENDED = {"Succeeded", "Failed", "Stopped", "Superseded", "Cancelled"}
 
@@ -47,6 +49,7 @@ class Loop:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "GIT_CONFIG"))}
         return {
             **kept,
+            **self.cloud.extra,
             "LOCALCLOUD_HOME": str(self.cloud.home),
             "LOCALCLOUD_PORT": str(self.cloud.port),
             "GIT_AUTHOR_NAME": "A Tester",
@@ -89,7 +92,7 @@ class Loop:
 
         return watching.execution_of(self.admin("111111111111").client("codepipeline"), BUILD, commit, timeout)
 
-    def wait(self, execution: str, pipeline: str = BUILD, timeout: float = 300) -> str:
+    def wait(self, execution: str, pipeline: str = BUILD, timeout: float = 600) -> str:
         """Until the execution ends. Returns its status."""
         client = self.admin("111111111111").client("codepipeline")
         deadline = time.monotonic() + timeout
@@ -145,6 +148,39 @@ class Loop:
         return [float(value) for value in json.loads(answer["Body"].read())["predictions"]]
 
 
+def as_demonstrated(loop: Loop) -> Path:
+    """A clone whose files are those of the demonstration's commit, whatever was pushed since."""
+    clone = loop.clone()
+    loop.git(clone, "read-tree", "-u", "--reset", loop.report["build"]["commit_id"])
+    return clone
+
+
+def copy_of_the_platform(folder: Path) -> Path:
+    """The platform's repository, to break."""
+    repository = folder / "repository"
+    for name in ("cfn", "service-catalog", "buildspecs", "seedcode", "cicd"):
+        shutil.copytree(commands.ROOT / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(commands.ROOT / "requirements.lock", repository)
+    return repository
+
+
+def deploy_platform(loop: Loop, repository: Path) -> subprocess.CompletedProcess[str]:
+    """`slipway platform deploy` as the Full Stack Developer."""
+    parameters = {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
+    arguments = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
+    developer = persona(loop.place, "FullStackDeveloper")
+    return subprocess.run(
+        [sys.executable, "-m", "slipway", "platform", "deploy", "--repository", str(repository), *arguments],
+        env=developer.full_environment(), capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+def down(home: Path) -> None:
+    """Stop the local cloud of a home, if it runs."""
+    command = [sys.executable, "-m", "localcloud", "--home", str(home), "down"]
+    subprocess.run(command, check=False, capture_output=True)
+
+
 @pytest.fixture(scope="session")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     """The demonstration has run; what it said and left."""
@@ -162,9 +198,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         _keep_rows(played)
         yield played
     finally:
-        subprocess.run(
-            [sys.executable, "-m", "localcloud", "--home", str(cloud.home), "down"], check=False, capture_output=True
-        )
+        down(cloud.home)
         shutil.rmtree(cloud.home, ignore_errors=True)
 
 

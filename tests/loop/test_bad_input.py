@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from slipway_demo import steps, watching
+from slipway_demo import watching
 from slipway_demo.console import Journal, Stop
-from tests.loop.conftest import BUILD, PROJECT, Loop
+from tests.loop.conftest import BUILD, PROJECT, Loop, as_demonstrated, copy_of_the_platform, deploy_platform
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.xdist_group("loop")]
 Edit = Callable[[Path], None]
@@ -26,15 +21,8 @@ Edit = Callable[[Path], None]
 def mended(loop: Loop) -> Iterator[Loop]:
     """The loop; after the last mistake main is as it was, and built."""
     yield loop
-    clone = _clone(loop)
+    clone = as_demonstrated(loop)
     assert loop.wait(loop.execution(loop.push(clone, "Mend it all"))) == "Succeeded"
-
-
-def _clone(loop: Loop) -> Path:
-    """A clone whose files are those of the demonstration's commit, whatever was pushed since."""
-    clone = loop.clone()
-    loop.git(clone, "read-tree", "-u", "--reset", loop.report["build"]["commit_id"])
-    return clone
 
 
 def _replace(file: str, old: str, new: str) -> Edit:
@@ -79,31 +67,11 @@ MISTAKES: dict[str, tuple[Edit, tuple[str, ...]]] = {
 }
 
 
-def test_control_c_keeps_what_is_there_and_the_next_run_goes_on(loop: Loop) -> None:
-    """Protects whoever stops the demonstration: 130, one line, a report that says so; and the next run ends well."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "slipway_demo", "run"], cwd=loop.folder, env=loop.environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        # A parent in the background ignores SIGINT, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    time.sleep(3)
-    os.killpg(child.pid, signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
-    assert child.returncode == 130, out
-    assert "everything done so far is kept" in out
-    assert "Traceback" not in out
-    report = loop.folder / "build" / "demo" / "report.json"
-    assert json.loads(report.read_text())["ok"] is False
-    assert loop.demo("run").returncode == 0
-    assert json.loads(report.read_text())["ok"] is True
-
-
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_the_project_is_told_in_the_terminal_and_the_old_model_serves(mended: Loop, mistake: str) -> None:
     """Protects the Data Scientist: not "exit status 2" alone, but what the failed command said."""
     loop, (edit, expected) = mended, MISTAKES[mistake]
-    before, packages, clone = loop.predict(), loop.packages(), _clone(loop)
+    before, packages, clone = loop.predict(), loop.packages(), as_demonstrated(loop)
     edit(clone)
     execution = loop.execution(loop.push(clone, mistake))
     with pytest.raises(Stop) as caught:
@@ -114,16 +82,6 @@ def test_a_mistake_in_the_project_is_told_in_the_terminal_and_the_old_model_serv
     assert loop.wait(execution) == "Failed"
     assert loop.causes(execution)
     assert (loop.predict(), loop.packages()) == (before, packages)
-
-
-def _deploy(loop: Loop, repository: Path) -> subprocess.CompletedProcess[str]:
-    parameters = {"StagingAccountId": "222222222222", "ProductionAccountId": "333333333333"}
-    arguments = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
-    developer = steps.persona(loop.place, "FullStackDeveloper")
-    return subprocess.run(
-        [sys.executable, "-m", "slipway", "platform", "deploy", "--repository", str(repository), *arguments],
-        env=developer.full_environment(), capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -144,17 +102,37 @@ def test_a_template_error_is_told_and_the_platform_stays(
     loop: Loop, tmp_path: Path, file: str, old: str, new: str, expected: str
 ) -> None:
     """Protects the Full Stack Developer: file or resource by name, no traceback, and a stack that can go on."""
-    repository = tmp_path / "repository"
-    for folder in ("cfn", "service-catalog", "buildspecs", "seedcode", "cicd"):
-        shutil.copytree(steps.ROOT / folder, repository / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(steps.ROOT / "requirements.lock", repository)
+    repository = copy_of_the_platform(tmp_path)
     _replace(file, old, new)(repository)
-    done = _deploy(loop, repository)
+    done = deploy_platform(loop, repository)
     assert done.returncode == 1, done.stdout
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     stack = loop.admin("111111111111").client("cloudformation").describe_stacks(StackName="slipway-platform")
     assert stack["Stacks"][0]["StackStatus"].endswith("_COMPLETE")
+
+
+def test_the_demonstration_after_a_broken_push_says_what_is_wrong_and_what_serves(mended: Loop) -> None:
+    """Protects who pushed a mistake and runs `make demo` again: the build's cause, what serves, the mend; exit 1.
+
+    It neither waits, nor builds the same mistake again, nor claims that all is well because an old model is there.
+    """
+    loop, packages = mended, mended.packages()
+    clone = as_demonstrated(loop)
+    _append("project.yaml", "\nquality_gates: {}\n")(clone)
+    commit = loop.push(clone, "Misspell a key")
+    assert loop.wait(loop.execution(commit)) == "Failed"
+    done = loop.demo("run")
+    assert done.returncode == 1, done.stdout
+    assert "Test ▸ Test" in done.stderr
+    assert "quality_gates" in done.stderr
+    assert re.search(r"Nothing was released: V1\.0\.0 still serves from \S+ in production\.", done.stderr)
+    assert "Mend the project, push to main, and run make demo again." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert loop.git(clone, "ls-remote", "origin", "main").split()[0] == commit
+    assert loop.packages() == packages
+    report = json.loads((loop.folder / "build" / "demo" / "report.json").read_text())
+    assert report["ok"] is False
 
 
 def test_nothing_is_left_in_progress(mended: Loop) -> None:
