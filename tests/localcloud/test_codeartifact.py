@@ -552,3 +552,99 @@ def test_cloudformation_makes_and_removes_domain_and_repositories(cloud: Any) ->
     stacks.delete_stack(StackName=name)
     stacks.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     fails("ResourceNotFoundException", client.describe_domain, domain=name)
+
+
+# ---------------------------------------------------------------------- package groups
+
+
+def test_package_groups_inherit_and_the_most_specific_one_holds_a_package(cloud: Any) -> None:
+    """Protects: which fence is round a package: the closest group, and what that does not say from those around it."""
+    client, domain = cloud.client("codeartifact"), f"d-{uuid.uuid4().hex[:8]}"
+    client.create_domain(domain=domain)
+    client.create_repository(domain=domain, repository="team")
+    fails("ConflictException", client.create_package_group, domain=domain, packageGroup="/*")
+    root = client.describe_package_group(domain=domain, packageGroup="/*")["packageGroup"]
+    modes = {way: rule["effectiveMode"] for way, rule in root["originConfiguration"]["restrictions"].items()}
+    assert modes == {"EXTERNAL_UPSTREAM": "ALLOW", "INTERNAL_UPSTREAM": "ALLOW", "PUBLISH": "ALLOW"}
+    client.create_package_group(domain=domain, packageGroup="/pypi/*")
+    client.create_package_group(domain=domain, packageGroup="/pypi//our-own$")
+    done = client.update_package_group_origin_configuration(
+        domain=domain, packageGroup="/pypi/*",
+        restrictions={"PUBLISH": "ALLOW_SPECIFIC_REPOSITORIES", "EXTERNAL_UPSTREAM": "BLOCK"},
+        addAllowedRepositories=[{"repositoryName": "team", "originRestrictionType": "PUBLISH"}],
+    )  # fmt: skip
+    assert done["allowedRepositoryUpdates"] == {"PUBLISH": {"ADDED": ["team"]}}
+    found = client.get_associated_package_group(domain=domain, format="pypi", package="Our_Own")
+    own = found["packageGroup"]
+    assert (own["pattern"], own["parent"]["pattern"], found["associationType"]) == (
+        "/pypi//our-own$", "/pypi/*", "STRONG",
+    )  # fmt: skip
+    external = own["originConfiguration"]["restrictions"]["EXTERNAL_UPSTREAM"]
+    assert (external["mode"], external["effectiveMode"]) == ("INHERIT", "BLOCK")
+    assert external["inheritedFrom"]["pattern"] == "/pypi/*"
+    other = client.get_associated_package_group(domain=domain, format="generic", namespace="x", package="y")
+    assert other["packageGroup"]["pattern"] == "/*"
+    allowed = client.list_allowed_repositories_for_group(
+        domain=domain, packageGroup="/pypi/*", originRestrictionType="PUBLISH"
+    )
+    assert allowed["allowedRepositories"] == ["team"]
+    below = client.list_sub_package_groups(domain=domain, packageGroup="/*")["packageGroups"]
+    assert [group["pattern"] for group in below] == ["/pypi/*"]
+    fails("ValidationException", client.delete_package_group, domain=domain, packageGroup="/*")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("/pypi//our~", "not served by the local cloud"),
+        ("/pypi/requests$", "no pattern"),
+        ("/npm/*", "not served by the local cloud"),
+        ("/pypi//Our_Own$", "our-own"),
+        ("/pypi/team/own$", "no namespace"),
+    ],
+)
+def test_a_pattern_that_would_hold_nothing_is_refused(cloud: Any, pattern: str, words: str) -> None:
+    """Protects: no fence that looks as if it stood and holds nothing."""
+    client, domain = cloud.client("codeartifact"), f"d-{uuid.uuid4().hex[:8]}"
+    client.create_domain(domain=domain)
+    assert words in fails("ValidationException", client.create_package_group, domain=domain, packageGroup=pattern)
+
+
+def test_origin_controls_keep_public_packages_out_and_strangers_from_publishing(
+    local: Any, domain: str, outside: Outside, tmp_path: Path
+) -> None:
+    """Protects: nobody gets a public package of a private name, and nobody publishes a name that is not theirs."""
+    client = local.client("codeartifact")
+    name = f"confused-{uuid.uuid4().hex[:8]}"
+    wheel(outside.directory, name, "9.0", "VALUE = 'evil'\n")
+    client.create_repository(domain=domain, repository="public")
+    client.associate_external_connection(domain=domain, repository="public", externalConnection="public:pypi")
+    client.create_repository(domain=domain, repository="team", upstreams=[{"repositoryName": "public"}])
+    url = index_url(local, domain, "team")
+    assert uv_install(url, tmp_path / "before", name).returncode == 0, "without controls the public package is taken"
+
+    client.create_package_group(domain=domain, packageGroup="/pypi/*")
+    client.update_package_group_origin_configuration(
+        domain=domain, packageGroup="/pypi/*", restrictions={"PUBLISH": "BLOCK"}
+    )
+    refusal = upload(local, domain, "team", wheel(tmp_path, "stranger"))
+    assert refusal.returncode != 0
+    fails("ResourceNotFoundException", client.describe_package, domain=domain, repository="team", format="pypi",
+          package="stranger")  # fmt: skip
+    client.create_package_group(domain=domain, packageGroup=f"/pypi//{name}$")
+    client.update_package_group_origin_configuration(
+        domain=domain, packageGroup=f"/pypi//{name}$",
+        restrictions={"PUBLISH": "ALLOW", "EXTERNAL_UPSTREAM": "BLOCK", "INTERNAL_UPSTREAM": "BLOCK"},
+    )  # fmt: skip
+    refused = uv_install(url, tmp_path / "blocked", name)
+    assert refused.returncode != 0, "a name of ours that was never published is not answered from outside"
+    done = upload(local, domain, "team", wheel(tmp_path, name, "1.0", "VALUE = 'ours'\n"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    pip = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--quiet", "--disable-pip-version-check", "--target",
+         str(tmp_path / "after"), "--index-url", url, name], env=clean(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert pip.returncode == 0, pip.stderr
+    assert "ours" in (tmp_path / "after" / f"{name.replace('-', '_')}.py").read_text()
+    # What a client remembers of the public page does not help either: the repository itself does not hand it on.
+    assert uv_install(url, tmp_path / "pinned", f"{name}==9.0").returncode != 0

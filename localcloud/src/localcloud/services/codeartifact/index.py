@@ -22,6 +22,7 @@ from localcloud.core.recorder import Recorded
 from localcloud.services.codeartifact.assets import digests
 from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, entity_tag
 from localcloud.services.codeartifact.multipart import read_form
+from localcloud.services.codeartifact.origins import fence
 from localcloud.services.codeartifact.records import CONNECTION, Document, normal, package_key
 
 if TYPE_CHECKING:
@@ -170,7 +171,12 @@ class PipIndex:
         visit, name = self._visit(request, "ReadFromRepository"), normal(request.path_params["name"])
         files: dict[str, tuple[Document, Document]] = {}
         external = False
+        domain = visit.repository["domainName"]
+        fenced = fence(self._service.records, visit.owner, visit.region, domain, "pypi", "", name)
         for repository in self._chain(visit):
+            asked = visit.repository["name"]
+            if repository["name"] != asked and not fenced.allows("INTERNAL_UPSTREAM", asked):
+                break  # what an upstream has may not enter the repository that was asked
             key = package_key(repository["domainName"], repository["name"], "pypi", "", name)
             package = self._service.records.packages.get(visit.owner, visit.region, key)
             for version in self._service.records.published(visit.owner, visit.region, key):
@@ -179,7 +185,8 @@ class PipIndex:
             if package is not None and package["restrictions"]["upstream"] == "BLOCK":
                 external = False
                 break  # what lies behind a blocked package stays out: a published name never falls through
-            external = external or CONNECTION in repository["externalConnections"]
+            if CONNECTION in repository["externalConnections"]:
+                external = external or fenced.allows("EXTERNAL_UPSTREAM", repository["name"])
         if files and not external:
             return self._published(request, name, files)
         if not external:

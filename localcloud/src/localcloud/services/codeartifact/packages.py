@@ -8,6 +8,7 @@ from packaging.version import InvalidVersion, Version
 
 from localcloud.core import Call, now, operation, paginate, short_id
 from localcloud.services.codeartifact.assets import Assets, digests
+from localcloud.services.codeartifact.origins import fence
 from localcloud.services.codeartifact.records import (
     Document,
     conflict,
@@ -245,7 +246,7 @@ class PackageOperations(RepositoryOperations):
 
         Raises:
             Fault: ConflictException when the file exists or a finished generic version is added to; ValidationException
-                when the package's origin controls block publishing.
+                when the origin controls of the package or its group block publishing.
         """
         owner, key = repository["domainOwner"], package_key(
             repository["domainName"], repository["name"], form, namespace, package
@@ -253,6 +254,12 @@ class PackageOperations(RepositoryOperations):
         self.assets.keep(content, hashes["SHA-256"])
         with self.records.store.transaction():
             known = self.records.packages.get(owner, region, key)
+            fenced = fence(self.records, owner, region, repository["domainName"], form, namespace, package)
+            if not fenced.allows("PUBLISH", repository["name"]):
+                raise invalid(
+                    f"The origin controls of the package group '{fenced.group}' block publishing '{package}' to the "
+                    f"repository '{repository['name']}'"
+                )
             if known is not None and known["restrictions"]["publish"] == "BLOCK":
                 raise invalid(f"The origin controls of the package '{package}' block publishing")
             document = self.records.versions.get(owner, region, f"{key}/{version}")

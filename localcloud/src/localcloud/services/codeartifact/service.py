@@ -134,28 +134,64 @@ def _delete_repository(context: ResourceContext, physical_id: str, properties: P
 # ---------------------------------------------------------------------- AWS::CodeArtifact::PackageGroup
 
 
-def _create_group(context: ResourceContext, properties: Properties) -> Created:
-    if properties.get("OriginConfiguration"):
-        raise ValueError(
-            "The property OriginConfiguration of AWS::CodeArtifact::PackageGroup is not served by the local cloud"
-        )
+_WAYS = {"Publish": "PUBLISH", "ExternalUpstream": "EXTERNAL_UPSTREAM", "InternalUpstream": "INTERNAL_UPSTREAM"}
+
+
+def _group_at(properties: Properties) -> dict[str, str]:
     named = {"domain": properties["DomainName"], "packageGroup": properties["Pattern"]}
-    if properties.get("DomainOwner"):
-        named["domainOwner"] = str(properties["DomainOwner"])
+    return named | ({"domainOwner": str(properties["DomainOwner"])} if properties.get("DomainOwner") else {})
+
+
+def _set_origins(client: Any, properties: Properties) -> None:
+    """Bring modes and allowed repositories to what the template says; what it does not say is inherited."""
+    at, modes, wanted = _group_at(properties), {}, {}
+    restrictions = (properties.get("OriginConfiguration") or {}).get("Restrictions", {})
+    for name, way in _WAYS.items():
+        modes[way] = restrictions.get(name, {}).get("RestrictionMode", "INHERIT")
+        wanted[way] = set(restrictions.get(name, {}).get("Repositories", []))
+    added, gone = [], []
+    for way, names in wanted.items():
+        pages = client.get_paginator("list_allowed_repositories_for_group").paginate(**at, originRestrictionType=way)
+        known = {name for page in pages for name in page["allowedRepositories"]}
+        added += [{"repositoryName": name, "originRestrictionType": way} for name in sorted(names - known)]
+        gone += [{"repositoryName": name, "originRestrictionType": way} for name in sorted(known - names)]
+    client.update_package_group_origin_configuration(
+        **at, restrictions=modes, addAllowedRepositories=added, removeAllowedRepositories=gone
+    )
+
+
+def _create_group(context: ResourceContext, properties: Properties) -> Created:
     extra = {
         member: properties[name]
         for name, member in (("ContactInfo", "contactInfo"), ("Description", "description"))
         if properties.get(name)
     }
-    client = context.client("codeartifact")
-    arn = client.create_package_group(**named, **extra, tags=_tags(properties))["packageGroup"]["arn"]
+    client, at = context.client("codeartifact"), _group_at(properties)
+    arn = client.create_package_group(**at, **extra, tags=_tags(properties))["packageGroup"]["arn"]
+    if properties.get("OriginConfiguration"):
+        try:
+            _set_origins(client, properties)
+        except Exception:
+            client.delete_package_group(**at)  # a group that was refused leaves nothing behind
+            raise
     return Created(arn, {"Arn": arn})
+
+
+def _update_group(context: ResourceContext, physical_id: str, old: Properties, new: Properties) -> Created:
+    if any(old.get(name) != new.get(name) for name in ("DomainName", "DomainOwner", "Pattern")):
+        return _create_group(context, new)
+    client = context.client("codeartifact")
+    text = {"contactInfo": new.get("ContactInfo", ""), "description": new.get("Description", "")}
+    client.update_package_group(**_group_at(new), **text)
+    _set_origins(client, new)
+    _retag(client, physical_id, old, new)
+    return Created(physical_id, {"Arn": physical_id})
 
 
 def _delete_group(context: ResourceContext, physical_id: str, properties: Properties) -> None:
     client = context.client("codeartifact")
     try:
-        client.delete_package_group(domain=properties["DomainName"], packageGroup=properties["Pattern"])
+        client.delete_package_group(**_group_at(properties))
     except client.exceptions.ResourceNotFoundException:
         return
 
@@ -173,7 +209,8 @@ class CodeArtifact(GroupOperations):
             update=_update_repository, delete=_delete_repository,
         ),
         ResourceType(
-            "AWS::CodeArtifact::PackageGroup", service="codeartifact", create=_create_group, delete=_delete_group,
+            "AWS::CodeArtifact::PackageGroup", service="codeartifact", create=_create_group, update=_update_group,
+            delete=_delete_group,
         ),
     )  # fmt: skip
 
