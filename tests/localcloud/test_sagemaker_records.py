@@ -158,13 +158,15 @@ def test_a_name_is_taken_once(sagemaker: Any) -> None:
     assert refused(sagemaker.create_hub, HubName=name, HubDescription="x")[0] == "ResourceInUse"
 
 
-def test_studio(sagemaker: Any) -> None:
-    """Protects: domain, user profile and space hang together, are ready, and are taken down in order."""
+def test_studio(cloud: LocalCloud, sagemaker: Any) -> None:
+    """Protects: domain, user profile and space hang together, are ready, and are taken down in order; the file system
+    of the homes is real, bears the domain's tag, and stays unless the deletion says otherwise."""
+    subnet = cloud.client("ec2").describe_subnets()["Subnets"][0]
     settings = {"ExecutionRole": f"arn:aws:iam::{ACCOUNT}:role/studio"}
     name = unique("domain")
     domain = sagemaker.create_domain(
-        DomainName=name, AuthMode="IAM", DefaultUserSettings=settings, VpcId="vpc-1", SubnetIds=["subnet-1"],
-        AppNetworkAccessType="VpcOnly",
+        DomainName=name, AuthMode="IAM", DefaultUserSettings=settings, VpcId=subnet["VpcId"],
+        SubnetIds=[subnet["SubnetId"]], AppNetworkAccessType="VpcOnly",
     )  # fmt: skip
     identifier = domain["DomainId"]
     assert domain["DomainArn"] == f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/{identifier}"
@@ -198,6 +200,19 @@ def test_studio(sagemaker: Any) -> None:
     assert identifier in message
     sagemaker.delete_space(DomainId=identifier, SpaceName="lab")
     sagemaker.delete_user_profile(DomainId=identifier, UserProfileName="ada")
+    efs, managed = cloud.client("efs"), {"Key": "ManagedByAmazonSageMakerResource", "Value": domain["DomainArn"]}
+    home = next(item for item in efs.describe_file_systems()["FileSystems"] if managed in item["Tags"])
+    assert (home["FileSystemId"], home["NumberOfMountTargets"]) == (shown["HomeEfsFileSystemId"], 1)
+    again = sagemaker.create_domain(
+        DomainName=f"{name}-2", AuthMode="IAM", DefaultUserSettings=settings, VpcId=subnet["VpcId"],
+        SubnetIds=[subnet["SubnetId"]],
+    )["DomainArn"].partition("/")[2]  # fmt: skip
+    sagemaker.delete_domain(DomainId=again, RetentionPolicy={"HomeEfsFileSystem": "Delete"})
+    left = [item["Tags"] for item in efs.describe_file_systems()["FileSystems"]]
+    assert not [tags for tags in left if again in str(tags)]
+    strange = refused(sagemaker.create_domain, DomainName=f"{name}-3", AuthMode="IAM", DefaultUserSettings=settings,
+                      VpcId=subnet["VpcId"], SubnetIds=["subnet-0123456789abcdef0"])  # fmt: skip
+    assert strange[0] == "ValidationException"
     sagemaker.delete_domain(DomainId=identifier)
     assert refused(sagemaker.describe_domain, DomainId=identifier)[0] == "ResourceNotFound"
     assert refused(sagemaker.create_user_profile, DomainId=identifier, UserProfileName="ada")[0] in (

@@ -61,12 +61,14 @@ def stack_of(cloudformation: Any, name: str) -> dict[str, Any]:
 def test_cloudformation_makes_changes_and_deletes_records(cloud: LocalCloud, sagemaker: Any, role: str) -> None:
     """Protects: templates get AWS's Ref and attributes; updates change in place or replace as the schemas say."""
     cloudformation, name = cloud.client("cloudformation"), unique("records")
+    subnet = cloud.client("ec2").describe_subnets()["Subnets"][0]
     template: dict[str, Any] = {
         "Resources": {
             "Domain": {
                 "Type": "AWS::SageMaker::Domain",
                 "Properties": {
-                    "DomainName": name, "AuthMode": "IAM", "VpcId": "vpc-1", "SubnetIds": ["subnet-1"],
+                    "DomainName": name, "AuthMode": "IAM", "VpcId": subnet["VpcId"],
+                    "SubnetIds": [subnet["SubnetId"]],
                     "DefaultUserSettings": {"ExecutionRole": role},
                 },
             },

@@ -6,6 +6,7 @@ from typing import Any
 
 from localcloud.core import Call, Fault, operation, paginate
 from localcloud.records import PlugIn, Record, hook, made_id
+from localcloud.services.sagemaker import studio_home as home
 
 _HEX = "0123456789abcdef"
 _FIRST_UID = 200_000
@@ -31,10 +32,15 @@ class Studio(PlugIn):
                 "ValidationException", f"A domain with AppNetworkAccessType VpcOnly needs {' and '.join(lacking)}."
             )
         record.setdefault("AppNetworkAccessType", "PublicInternetOnly")
-        record["HomeEfsFileSystemId"] = made_id("fs-", 17, _HEX)()
+        home.prepare(self.cloud, call, record, self.records["Domain"].arn(call.account, call.region, record))
         record["Url"] = f"https://{record['DomainId']}.studio.{call.region}.sagemaker.aws"
         if record.get("AppSecurityGroupManagement") == "Service":
             record["SecurityGroupIdForDomainBoundary"] = made_id("sg-", 17, _HEX)()
+
+    @hook("Domain", "after_delete")
+    def leave_or_remove_homes(self, call: Call, record: Record) -> None:
+        """The file system of the homes stays, unless the request says otherwise."""
+        home.remove(self.cloud, call, record)
 
     @hook("UserProfile", "before_create")
     def number_user(self, call: Call, record: Record) -> None:
