@@ -43,7 +43,7 @@ def prepare(build: Build) -> tuple[Plan, Parameters]:
     platform = settings.platform(ssm, build.namespace)
     own = settings.project(ssm, build.namespace, build.name)
     ecr = build.session.client("ecr")
-    base = images.base_image(ecr, platform["builds/base-image-uri"])
+    base = images.base_image(ecr, platform["builds/base-image"])
     pinned = {name: images.find(ecr, build.root, name, own[f"ecr/{name}"], base).pinned for name in images.NAMES}
     place = Place(
         name=own["sagemaker-pipeline"],

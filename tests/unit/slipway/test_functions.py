@@ -89,10 +89,12 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Session:
 
 
 def test_a_build_that_succeeds(url: str, session: Session) -> None:
-    build(session, "IN_PROGRESS", "SUCCEEDED")
+    build(
+        session, "IN_PROGRESS", "SUCCEEDED", exportedEnvironmentVariables=[{"name": "BaseImage", "value": "b@sha256:1"}]
+    )
     build_runner.handler(event(url), CONTEXT)
     assert Receiver.got[0]["Status"] == "SUCCESS"
-    assert Receiver.got[0]["Data"] == {"BuildId": BUILD}
+    assert Receiver.got[0]["Data"] == {"BuildId": BUILD, "BaseImage": "b@sha256:1"}
     assert Receiver.got[0]["PhysicalResourceId"] == "build/slipway-stamp/r1"
     session.assert_all_called()
 

@@ -159,7 +159,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> model.Build:
     session.parameters(
         "/slipway/platform/",
         {
-            "builds/base-image-uri": f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/slipway/base/python:3.11",
+            "builds/base-image": f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/slipway/base/python@sha256:{'a' * 64}",
             "network/private-subnet-ids": "subnet-1,subnet-2",
             "network/compute-security-group-id": "sg-1",
             "lake/bucket": "lake",
@@ -181,7 +181,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> model.Build:
             **repositories,
         },
     )
-    for _ in range(4):
+    for _ in range(3):
         session.stub("ecr", "describe_images", {"imageDetails": [{"imageDigest": "sha256:abc"}]})
     monkeypatch.setattr(model, "data_version", lambda *_: "d1")
     return model.Build(session, "slipway", "flight-delays", tmp_path, "c0ffee", "manual", "token")

@@ -38,7 +38,7 @@ def _find(given: argparse.Namespace, session: Any) -> tuple[Any, Any, str]:
 
     images.check_name(given.name)
     namespace, ssm, ecr = common.namespace(given), session.client("ssm"), session.client("ecr")
-    base = images.base_image(ecr, settings.platform(ssm, namespace)["builds/base-image-uri"])
+    base = images.base_image(ecr, settings.platform(ssm, namespace)["builds/base-image"])
     uri = settings.project(ssm, namespace, environment("SLIPWAY_PROJECT"))[f"ecr/{given.name}"]
     return ecr, images.find(ecr, given.root.resolve(), given.name, uri, base), base
 

@@ -42,6 +42,7 @@ def add(verbs: Any) -> None:
     made = verbs.add_parser("artifacts", help="mirror the base image, publish the package, build the build image")
     made.add_argument("--wheel", type=Path, required=True, help="the wheel to publish")
     made.add_argument("--context", type=Path, default=Path(), help="the build image's context (default: here)")
+    made.add_argument("--pinned", type=Path, help="file to write the base image to, pinned by its digest")
     common.add_namespace(made)
     common.add_pip_configuration(made)
     made.set_defaults(run=artifacts)
@@ -119,4 +120,6 @@ def artifacts(given: argparse.Namespace) -> None:
         context=given.context,
         pip_configuration=configuration,
     )
-    make(common.session(), common.namespace(given), wanted, Progress())
+    base = make(common.session(), common.namespace(given), wanted, Progress())
+    if given.pinned is not None:
+        given.pinned.write_text(f"{base}\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """A custom resource that runs a CodeBuild project for a stack and answers when it has ended.
 
 Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create or CreateAndUpdate).
+What the buildspec exports (`exported-variables`) becomes attributes of the resource.
 A deletion undoes nothing: what a build made (packages, images, a repository's first commit) has owners of its own.
 """
 
@@ -40,7 +41,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
         data = {}
         if kind == "Create" or (kind == "Update" and properties.get("RunOn") == "CreateAndUpdate"):
             seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-            data = {"BuildId": run(boto3.Session(), properties, seconds)}
+            data = run(boto3.Session(), properties, seconds)
         body = answer(event, "SUCCESS", physical_id, data)
     except Exception as error:
         logger.exception("failed")
@@ -55,8 +56,11 @@ def run(
     *,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> str:
-    """Run a build to its end and return its id. Raises BuildFailed if it fails or takes longer than `seconds`."""
+) -> dict[str, str]:
+    """Run a build to its end; its id as BuildId, and the variables that it exported.
+
+    Raises BuildFailed if it fails or takes longer than `seconds`.
+    """
     codebuild = session.client("codebuild")
     variables = [
         {"name": name, "value": str(value), "type": "PLAINTEXT"}
@@ -69,7 +73,8 @@ def run(
     while True:
         build = codebuild.batch_get_builds(ids=[build_id])["builds"][0]
         if build["buildStatus"] == "SUCCEEDED":
-            return build_id
+            exported = {item["name"]: item["value"] for item in build.get("exportedEnvironmentVariables", [])}
+            return {"BuildId": build_id, **exported}
         if build["buildStatus"] != "IN_PROGRESS":
             raise BuildFailed(_reason(session, build))
         if clock() > deadline:

@@ -30,13 +30,14 @@ class Artifacts:
     pip_configuration: Path
 
 
-def make(session: Any, namespace: str, wanted: Artifacts, progress: Progress) -> None:
-    """Make what is missing. Raises SlipwayError."""
+def make(session: Any, namespace: str, wanted: Artifacts, progress: Progress) -> str:
+    """Make what is missing. Returns the base image, pinned by digest. Raises SlipwayError."""
     ecr = session.client("ecr")
     images.login(ecr, wanted.base_repository.partition("/")[0])
     base = mirror(ecr, wanted, progress)
     publish(session, namespace, wanted.wheel, progress)
     build_image(ecr, wanted, base, progress)
+    return base
 
 
 def mirror(ecr: Any, wanted: Artifacts, progress: Progress) -> str:
