@@ -104,7 +104,7 @@ def _outputs_read(value: Any) -> Iterator[tuple[str, str]]:
 def roots(templates: list[Template]) -> Iterator[str]:
     """The one-click roots hold nested stacks and nothing else."""
     for template in templates:
-        if template.name in {"cfn/platform.yaml", "cfn/workload.yaml"}:
+        if template.name in {"cfn/platform.yaml", "cfn/workbench.yaml", "cfn/workload.yaml"}:
             for name, resource in template.resources.items():
                 if resource["Type"] != "AWS::CloudFormation::Stack":
                     yield f"{template.name}: {name} is a resource of its own: move it into a layer"

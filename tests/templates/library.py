@@ -160,6 +160,8 @@ def _arn(kind: str, name: str) -> str:
         "AWS::IAM::ManagedPolicy": f"arn:aws:iam::{ACCOUNT}:policy/{name}",
         "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*",
         "AWS::KMS::Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9d6f2e-0000-4000-8000-000000000000",
+        "AWS::SageMaker::Domain": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/d-0123456789ab",
+        "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{name}",
         "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
     }
     return forms[kind]

@@ -32,6 +32,8 @@ MISTAKEN = (
     ("INVALID_ARN", ":aws:transform/LanguageExtensions", "AWS's own transforms belong to the account 'aws'"),
     ("MISMATCHED_TYPE", "ArnLike", "kms:EncryptionContext:aws:logs:arn holds an ARN: CloudWatch Logs User Guide"),
     ("RESOURCE_MISMATCH", "kms:CreateAlias", "an alias needs two statements: one for the key, one for the alias"),
+    ("RESOURCE_MISMATCH", "sagemaker:CreateSpace", "the variable's colon; AmazonSageMakerFullAccess has the same ARN"),
+    ("RESOURCE_MISMATCH", "sagemaker:CreateApp", "the variable's colon; AmazonSageMakerFullAccess has the same ARN"),
     ("RESOURCE_MISMATCH", "sagemaker:CreateModel", "also on another account's model package: Developer Guide"),
 )
 
