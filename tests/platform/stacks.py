@@ -56,9 +56,7 @@ class Account:
     def nested(self, name: str) -> set[str]:
         """Logical ids of the stacks that a stack nests."""
         resources = self.client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
-        return {
-            one["LogicalResourceId"] for one in resources if one["ResourceType"] == "AWS::CloudFormation::Stack"
-        }
+        return {one["LogicalResourceId"] for one in resources if one["ResourceType"] == "AWS::CloudFormation::Stack"}
 
     def parameter(self, name: str) -> str:
         """The value of an SSM parameter."""

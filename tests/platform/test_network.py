@@ -97,7 +97,8 @@ def test_a_root_changes_its_network_and_leaves_nothing(root: str, tooling: Accou
         found, now = account.endpoints(), made(account)
         assert (len(found), now["vpcs"]) == (endpoints, first["vpcs"])
         subnets = set(account.parameter("/slipway/platform/network/private-subnet-ids").split(","))
-        assert len(subnets) == zones and subnets == now["subnets"]
+        assert len(subnets) == zones
+        assert subnets == now["subnets"]
         interfaces = [one for one in found.values() if one["VpcEndpointType"] == "Interface"]
         missing = {one["ServiceName"] for one in interfaces if set(one["SubnetIds"]) != subnets}
         assert not missing, f"{parameters}: these endpoints have other zones"
@@ -123,7 +124,7 @@ def test_nothing_leads_to_the_internet(production: Account) -> None:
         group = production.parameter(f"/slipway/platform/network/{contract}-security-group-id")
         rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
         for rule in [*rules["IpPermissions"], *rules["IpPermissionsEgress"]]:
-            assert rule["IpProtocol"] == "tcp" and not rule["IpRanges"], f"{contract}: {rule}"
+            assert (rule["IpProtocol"], rule["IpRanges"]) == ("tcp", []), f"{contract}: {rule}"
     assert production.delete("slipway-network").status == "DELETE_COMPLETE"
 
 
@@ -148,7 +149,7 @@ def existing(production: Account) -> Any:
 
 
 def test_an_existing_network_is_used_and_left_as_it_was(production: Account, existing: Any) -> None:
-    """Protects a network that others own: the platform adds security groups and endpoints to it, and takes them away."""
+    """Protects a network that others own: the platform adds security groups and endpoints, and takes them away."""
     vpc, subnets, tables = existing
     before = made(production)
     name, text = "slipway-workload", part("workload", *NETWORK)
@@ -162,7 +163,8 @@ def test_an_existing_network_is_used_and_left_as_it_was(production: Account, exi
     for kind in ("vpcs", "subnets", "route tables", "access lists", "flow logs"):
         assert now[kind] == before[kind], kind
     found = production.endpoints()
-    assert len(found) == ESSENTIAL and {one["VpcId"] for one in found.values()} == {vpc}
+    assert len(found) == ESSENTIAL
+    assert {one["VpcId"] for one in found.values()} == {vpc}
     assert set(found["com.amazonaws.eu-west-1.s3"]["RouteTableIds"]) == set(tables)
     assert set(found["com.amazonaws.eu-west-1.sts"]["SubnetIds"]) == set(subnets)
     assert production.parameter("/slipway/platform/network/vpc-id") == vpc

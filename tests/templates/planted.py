@@ -53,7 +53,8 @@ Resources:
   Door:
     Type: AWS::EC2::VPCEndpoint
     Properties:
-      PolicyDocument: {Statement: [{Effect: Allow, Principal: "*", Action: "s3:GetObject", Resource: %s, Condition: %s}]}
+      PolicyDocument:
+        Statement: [{Effect: Allow, Principal: "*", Action: "s3:GetObject", Resource: %s, Condition: %s}]
 """
 
 
@@ -172,7 +173,7 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
             _DOOR
             % (
                 '"*"',
-                '{StringEquals: !If [InOrg, {"aws:PrincipalOrgID": a, "aws:ResourceOrgID": a}, {"aws:ResourceAccount": b}]}',
+                '{StringEquals: !If [A, {"aws:PrincipalOrgID": a, "aws:ResourceOrgID": a}, {"aws:ResourceAccount": b}]}',
             ),
             "any principal",
         ),

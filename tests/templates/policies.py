@@ -51,7 +51,9 @@ def policies(template: Template) -> Iterator[Policy]:
         elif RESOURCE_POLICIES.get(kind) in properties:
             yield Policy(owner, RESOURCE_POLICIES[kind], "resource", properties[RESOURCE_POLICIES[kind]])
         elif kind == "AWS::Logs::ResourcePolicy":  # which takes its document as text
-            yield Policy(owner, "PolicyDocument", "resource", _substituted(json.loads(_text(properties["PolicyDocument"]))))
+            yield Policy(
+                owner, "PolicyDocument", "resource", _substituted(json.loads(_text(properties["PolicyDocument"])))
+            )
 
 
 def _text(document: Any) -> str:

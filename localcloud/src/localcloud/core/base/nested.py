@@ -2,7 +2,7 @@
 
 Transforms of a nested template are applied; a nested stack that fails to be created rolls itself back, so that nothing
 of it is left; the parent's reason names the nested stack and its failed resources, as AWS words it; an update reaches
-every nested stack, whose SSM parameters may have other values by then; and it keeps the attributes of what did not change.
+every nested stack, whose SSM parameters may have other values by then, and keeps the attributes of what did not change.
 """
 
 from __future__ import annotations
