@@ -1,8 +1,8 @@
 """Every service that code in a private subnet called has an endpoint there, which lets the call pass.
 
 The VPC has no way out but its endpoints. Where the local cloud lets a build call a service that has none, the same
-build hangs on AWS until it times out. So the record of calls is held against the endpoints: for each role that builds, jobs,
-models and functions in a VPC have, and each role that they take from there, every action needs an endpoint of the
+build hangs on AWS until it times out. So the record of calls is held against the endpoints: for each role that builds,
+jobs, models and functions in a VPC have, and each role that they take from there, every action needs an endpoint of the
 account whose VPC it is, and a statement of that endpoint's policy that names the action.
 """
 

@@ -173,7 +173,7 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
             _DOOR
             % (
                 '"*"',
-                '{StringEquals: !If [A, {"aws:PrincipalOrgID": a, "aws:ResourceOrgID": a}, {"aws:ResourceAccount": b}]}',
+                '{StringEquals: !If [A, {"aws:PrincipalOrgID": a, "aws:ResourceOrgID": a}, {"aws:ResourceOrgID": b}]}',
             ),
             "any principal",
         ),

@@ -57,7 +57,7 @@ def _keys(keys: Any, at: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
         if key == "Fn::If" and isinstance(value, list):
             for index, alternative in enumerate(value[1:], 1):
                 yield from _keys(alternative, [*at, key, index])
-        else:
+        elif key != "Ref":  # AWS::NoValue
             yield key, [*at, key]
 
 
