@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import boto3
@@ -133,6 +134,7 @@ def existing(production: Account) -> Any:
     """A VPC that is not ours: its id, its subnets and its route tables."""
     ec2 = production.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     subnets, tables = [], []
     for number in range(2):
         subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.99.{number}.0/24")["Subnet"]["SubnetId"]
@@ -172,6 +174,39 @@ def test_an_existing_network_is_used_and_left_as_it_was(production: Account, exi
     without = given(production, "workload", **parameters, EndpointSet="none")
     assert production.deploy(name, text, without).status == "UPDATE_COMPLETE"
     assert not production.endpoints()
+    assert production.delete(name).status == "DELETE_COMPLETE"
+    assert made(production) == before
+
+
+def test_an_existing_network_that_cannot_have_endpoints_gets_nothing(production: Account, existing: Any) -> None:
+    """Protects a failed first deployment: rolled back whole, and deployable again at once."""
+    vpc, subnets, tables = existing
+    ec2, before = production.client("ec2"), made(production)
+    name, text = "slipway-workload", part("workload", *NETWORK)
+    parameters = given(
+        production, "workload", ExistingVpcId=vpc, ExistingSubnetIds=",".join(subnets),
+        ExistingRouteTableIds=",".join(tables),
+    )  # fmt: skip
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
+    ended = production.deploy(name, text, parameters)
+    assert ended.status == "ROLLBACK_COMPLETE"
+    assert production.delete(name).status == "DELETE_COMPLETE"
+    assert made(production) == before
+    # An endpoint that is there already has the name that ours would have.
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    door = {
+        "Type": "AWS::EC2::VPCEndpoint",
+        "Properties": {
+            "VpcEndpointType": "Interface", "ServiceName": "com.amazonaws.eu-west-1.sts", "VpcId": vpc,
+            "SubnetIds": subnets, "PrivateDnsEnabled": True,
+        },
+    }  # fmt: skip
+    assert production.deploy("theirs", json.dumps({"Resources": {"Door": door}})).status == "CREATE_COMPLETE"
+    assert production.deploy(name, text, parameters).status == "ROLLBACK_COMPLETE"
+    assert production.delete(name).status == "DELETE_COMPLETE"
+    assert set(production.endpoints()) == {"com.amazonaws.eu-west-1.sts"}
+    assert production.delete("theirs").status == "DELETE_COMPLETE"
+    assert production.deploy(name, text, parameters).status == "CREATE_COMPLETE"
     assert production.delete(name).status == "DELETE_COMPLETE"
     assert made(production) == before
 
