@@ -79,6 +79,10 @@ test-seedcode: $(VENV)/.test ## The rendered project and its own tests
 test-localcloud: $(VENV)/.test ## Conformance of the local cloud
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/localcloud
 
+.PHONY: test-platform
+test-platform: $(VENV)/.test ## The platform's layers, deployed, changed and removed in a local cloud
+	@$(BIN)/python -m pytest tests/platform
+
 .PHONY: test-loop
 test-loop: $(VENV)/.test ## The loop, end to end
 	@$(BIN)/python -m pytest tests/loop

@@ -127,6 +127,15 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def branches(value: Any) -> Iterator[Any]:
+    """Every alternative of a value that may be an Fn::If; those that are left out are left out here, too."""
+    if isinstance(value, dict) and set(value) == {"Fn::If"}:
+        for alternative in value["Fn::If"][1:]:
+            yield from branches(alternative)
+    elif value != {"Ref": "AWS::NoValue"}:
+        yield value
+
+
 def substitutions(text: str) -> list[str]:
     """The names in the ${…} of an Fn::Sub, those of IAM's own variables (${!…}) left out."""
     return re.findall(r"\$\{([^!}][^}]*)\}", text)

@@ -48,6 +48,15 @@ Parameters:
   Name: {Type: String, Description: %s%s}
 """
 
+_DOOR = """
+Resources:
+  Door:
+    Type: AWS::EC2::VPCEndpoint
+    Properties:
+      PolicyDocument:
+        Statement: [{Effect: Allow, Principal: "*", Action: "s3:GetObject", Resource: %s, Condition: %s}]
+"""
+
 
 def _role(old: str, new: str) -> str:
     assert old in _ROLE, old
@@ -149,6 +158,25 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
             "Resources: {Jobs: {Type: AWS::EC2::SecurityGroup, Properties: {SecurityGroupIngress: [{FromPort: 1}]}}}",
             "Jobs has a rule without",
         ),
+        (
+            "Resources: {Jobs: {Type: AWS::EC2::SecurityGroup, Properties: {SecurityGroupEgress: "
+            "[!If [Known, {Description: to S3}, {CidrIp: 0.0.0.0/0}]]}}}",
+            "Jobs has a rule without",
+        ),
         ("Resources: {Self: {Type: AWS::EC2::SecurityGroupEgress, Properties: {}}}", "Self has no description"),
+    ],
+    "fences": [
+        ("Resources: {Door: {Type: AWS::EC2::VPCEndpoint, Properties: {}}}", "no PolicyDocument"),
+        (_DOOR % ('"*"', "{}"), "any principal and any resource"),
+        (_DOOR % ('"*"', '{StringEquals: {"aws:PrincipalAccount": a}}'), "any resource"),
+        (
+            _DOOR
+            % (
+                '"*"',
+                '{StringEquals: !If [A, {"aws:PrincipalOrgID": a, "aws:ResourceOrgID": a}, {"aws:ResourceOrgID": b}]}',
+            ),
+            "any principal",
+        ),
+        (_DOOR % ("arn:aws:s3:::cloudformation-custom-resource-response-*/*", "{}"), "any principal and any resource"),
     ],
 }

@@ -51,7 +51,11 @@ def _event(pattern: str) -> str:
 
 
 def _condition(key: str) -> str:
-    statement = f'{{Effect: Allow, Action: s3:GetObject, Resource: x, Condition: {{StringEquals: {{"{key}": v}}}}}}'
+    return _conditions(f'{{"{key}": v}}')
+
+
+def _conditions(keys: str) -> str:
+    statement = f"{{Effect: Allow, Action: s3:GetObject, Resource: x, Condition: {{StringEquals: {keys}}}}}"
     properties = f"{{PolicyDocument: {{Statement: [{statement}]}}}}"
     return f"Resources: {{P: {{Type: AWS::IAM::ManagedPolicy, Properties: {properties}}}}}\n"
 
@@ -122,6 +126,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         (_condition("s3:VpcSubnets"), "'s3:VpcSubnets' does not exist"),
         (_condition("sage:VpcSubnets"), "has the prefix of no service"),
         (_condition("SourceAccount"), "has the prefix of no service"),
+        (_conditions('!If [Org, {"aws:PrincipalOrgID": v}, {"aws:PrincipalAcount": v}]'), "aws:principalaccount"),
     ],
 }  # fmt: skip
 
@@ -167,5 +172,6 @@ SOUND_ONES: dict[str, list[str]] = {
         _condition("s3:ExistingObjectTag/a:b"),
         _condition("aws:PrincipalTag/Project"),
         _condition("aws:SourceOrgID"),
+        _conditions('!If [Org, {"aws:PrincipalOrgID": v}, !Ref "AWS::NoValue"]'),
     ],
 }

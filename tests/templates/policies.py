@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.templates.library import Template, listed
+from tests.templates.library import Template, branches, listed
 
 # Where a resource keeps a policy of its own: type → property.
 RESOURCE_POLICIES = {
@@ -49,6 +50,23 @@ def policies(template: Template) -> Iterator[Policy]:
             yield Policy(owner, owner, "identity", properties["PolicyDocument"])
         elif RESOURCE_POLICIES.get(kind) in properties:
             yield Policy(owner, RESOURCE_POLICIES[kind], "resource", properties[RESOURCE_POLICIES[kind]])
+        elif kind == "AWS::Logs::ResourcePolicy":  # which takes its document as text
+            yield Policy(
+                owner, "PolicyDocument", "resource", _substituted(json.loads(_text(properties["PolicyDocument"])))
+            )
+
+
+def _text(document: Any) -> str:
+    return document["Fn::Sub"] if isinstance(document, dict) else str(document)
+
+
+def _substituted(value: Any) -> Any:
+    """A document whose text was put together by Fn::Sub, as if each text in it had been."""
+    if isinstance(value, dict):
+        return {key: _substituted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substituted(item) for item in value]
+    return {"Fn::Sub": value} if isinstance(value, str) and "${" in value else value
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -57,5 +75,5 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 
 def condition_keys(statement: dict[str, Any]) -> set[str]:
-    """The condition keys of a statement."""
-    return {key for test in statement.get("Condition", {}).values() for key in test}
+    """The condition keys of a statement, those of every alternative of an Fn::If together."""
+    return {key for test in statement.get("Condition", {}).values() for keys in branches(test) for key in keys}

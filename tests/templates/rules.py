@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.templates.library import LONGEST, Loader, Template, listed, substitutions
+from tests.templates.library import LONGEST, Loader, Template, branches, listed, substitutions
 from tests.templates.policies import actions, condition_keys, policies
 
 Rule = Callable[[Template], Iterator[str]]
@@ -99,7 +99,10 @@ def _is_fence(template: Template, owner: str, statement: dict[str, Any]) -> bool
     if kind == "AWS::KMS::Key":
         root = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
         return bool(statement.get("Principal") == root)
-    return kind == "AWS::EC2::VPCEndpoint" and "aws:PrincipalAccount" in condition_keys(statement)
+    if kind != "AWS::EC2::VPCEndpoint":
+        return False
+    own = all("${AWS::AccountId}" in str(resource) for resource in listed(statement["Resource"]))
+    return own or "aws:PrincipalAccount" in condition_keys(statement)
 
 
 def wide_resources(template: Template) -> Iterator[str]:
@@ -243,7 +246,8 @@ def name_lengths(template: Template) -> Iterator[str]:
 def described_rules(template: Template) -> Iterator[str]:
     """Every rule of a security group says what it is for."""
     for name, properties in template.of("AWS::EC2::SecurityGroup"):
-        for rule in [*properties.get("SecurityGroupIngress", []), *properties.get("SecurityGroupEgress", [])]:
+        given = [*properties.get("SecurityGroupIngress", []), *properties.get("SecurityGroupEgress", [])]
+        for rule in (rule for item in given for rule in branches(item)):
             if not rule.get("Description"):
                 yield f"{name} has a rule without a description"
     for name, properties in template.of("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress"):
@@ -251,7 +255,32 @@ def described_rules(template: Template) -> Iterator[str]:
             yield f"{name} has no description"
 
 
+def fences(template: Template) -> Iterator[str]:
+    """An endpoint lets own principals reach own resources, and of others' only what is named in full."""
+    for name, properties in template.of("AWS::EC2::VPCEndpoint"):
+        if "PolicyDocument" not in properties:
+            yield f"{name} lets everybody reach everything: it has no PolicyDocument"
+            continue
+        for statement in listed(properties["PolicyDocument"]["Statement"]):
+            resources = [str(resource) for resource in listed(statement["Resource"])]
+            if all(_is_named(resource) for resource in resources):
+                continue
+            for test in branches(statement.get("Condition", {}).get("StringEquals", {})):
+                lacking = [
+                    side
+                    for side in ("Principal", "Resource")
+                    if not {f"aws:{side}Account", f"aws:{side}OrgID"} & set(test)
+                ]
+                if lacking:
+                    yield f"{name} ({statement.get('Sid')}) lets any {' and any '.join(lacking).lower()} pass"
+
+
+def _is_named(resource: str) -> bool:
+    """True for an ARN of this account, or of a bucket or service of AWS whose name holds no `*`."""
+    return "${AWS::AccountId}" in resource or ("arn:" in resource and "*" not in resource.split("/")[0])
+
+
 RULES: tuple[Rule, ...] = (
     parameters, order, size, wide_actions, wide_resources, boundaries, confused_deputies,
-    other_accounts, denials, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules,
+    other_accounts, denials, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules, fences,
 )  # fmt: skip

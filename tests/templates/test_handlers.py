@@ -91,6 +91,12 @@ NOT_NEEDED: dict[str, list[tuple[str, str]]] = {
         ("logs:PutLogGroupDeletionProtection", "DeletionProtectionEnabled is not given"),
         ("logs:PutBearerTokenAuthentication", "BearerTokenAuthenticationEnabled is not given"),
     ],
+    "AWS::Route53Resolver::ResolverQueryLoggingConfig": [
+        ("resolverquerylogging:*", "no service has this prefix; route53resolver's actions stand beside it"),
+    ],
+    "AWS::Route53Resolver::ResolverQueryLoggingConfigAssociation": [
+        ("resolverquerylogging:*", "no service has this prefix; route53resolver's actions stand beside it"),
+    ],
     "AWS::S3::Bucket": [
         ("s3:PutBucketAbac", "AbacStatus is not given"),
         ("s3:Put*AnalyticsConfiguration", "AnalyticsConfigurations are not given"),

@@ -29,11 +29,13 @@ MISTAKEN = (
     ("UNKNOWN_ACTION", "s3:GetBucketAbac", "new; CloudFormation's handler of buckets calls it"),
     ("UNKNOWN_CONDITION_FOR_ACTION", "kms:ResourceAliases", "KMS Developer Guide, condition keys"),
     ("UNKNOWN_CONDITION_FOR_ACTION", "lambda:SourceFunctionArn", "Lambda puts it into every call; its guide, VPC"),
+    ("INVALID_ARN", ":aws:transform/*", "AWS's own transforms belong to the account 'aws'"),
     ("INVALID_ARN", ":aws:transform/LanguageExtensions", "AWS's own transforms belong to the account 'aws'"),
     ("MISMATCHED_TYPE", "ArnLike", "kms:EncryptionContext:aws:logs:arn holds an ARN: CloudWatch Logs User Guide"),
     ("RESOURCE_MISMATCH", "kms:CreateAlias", "an alias needs two statements: one for the key, one for the alias"),
     ("RESOURCE_MISMATCH", "sagemaker:CreateSpace", "the variable's colon; AmazonSageMakerFullAccess has the same ARN"),
     ("RESOURCE_MISMATCH", "sagemaker:CreateApp", "the variable's colon; AmazonSageMakerFullAccess has the same ARN"),
+    ("RESOURCE_MISMATCH", "sagemaker-mlflow:", "a tracking server; Developer Guide, VPC endpoint policy for MLflow"),
     ("RESOURCE_MISMATCH", "sagemaker:CreateModel", "also on another account's model package: Developer Guide"),
 )
 

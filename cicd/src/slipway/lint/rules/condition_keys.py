@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -41,11 +42,23 @@ class ConditionKeys(CloudFormationLintRule):
                 if within.get("Effect") not in ("Allow", "Deny") or not isinstance(conditions, dict):
                     continue
                 for test, keys in conditions.items():
-                    for key in keys if isinstance(keys, dict) else ():
+                    for key, where in _keys(keys, [*at, "Condition", test]):
                         problem = unknown(key)
                         if problem:
-                            found.append(RuleMatch([*at, "Condition", test, key], problem))
+                            found.append(RuleMatch(where, problem))
         return found
+
+
+def _keys(keys: Any, at: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """The keys of a test and where they stand; those of every alternative of an Fn::If."""
+    if not isinstance(keys, dict):
+        return
+    for key, value in keys.items():
+        if key == "Fn::If" and isinstance(value, list):
+            for index, alternative in enumerate(value[1:], 1):
+                yield from _keys(alternative, [*at, key, index])
+        elif key != "Ref":  # AWS::NoValue
+            yield key, [*at, key]
 
 
 @lru_cache

@@ -1,8 +1,8 @@
 """Nested stacks: what AWS does with them and ministack does not.
 
 Transforms of a nested template are applied; a nested stack that fails to be created rolls itself back, so that nothing
-of it is left; the parent's reason names the nested stack and its failed resources, as AWS words it; and an update keeps
-the attributes of what did not change.
+of it is left; the parent's reason names the nested stack and its failed resources, as AWS words it; an update reaches
+every nested stack, whose SSM parameters may have other values by then, and keeps the attributes of what did not change.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from localcloud.core.base import references
 
 logger = logging.getLogger("localcloud.base")
 
+_STACK = "AWS::CloudFormation::Stack"
 _TRANSFORMING: contextvars.ContextVar[list[dict[str, str]] | None] = contextvars.ContextVar(
     "transforming", default=None
 )
@@ -22,7 +23,7 @@ _TRANSFORMING: contextvars.ContextVar[list[dict[str, str]] | None] = contextvars
 
 def install() -> None:
     """Wrap ministack's deployment of a nested stack."""
-    from ministack.services.cloudformation import _stacks, changesets, engine, handlers, provisioners
+    from ministack.services.cloudformation import _stacks, changesets, engine, handlers, provisioners, stacks
 
     parse, deploy = engine._parse_template, provisioners._cfn_nested_stack_deploy
 
@@ -76,9 +77,16 @@ def install() -> None:
             )
         if old_attrs is None:
             old_attrs = known.get("Attributes")
-        return update(kind, physical_id, old, new, stack, logical_id, old_attrs)
+        return update_reaching_nested(kind, physical_id, old, new, stack, logical_id, old_attrs)
+
+    def update_reaching_nested(kind: str, physical_id: str, old: Any, new: Any, stack: str, *rest: Any) -> Any:
+        """ministack leaves a nested stack alone whose properties are as they were."""
+        if kind == _STACK and old == new:
+            return provisioners._cfn_nested_stack_update(physical_id, old, new, stack)
+        return update(kind, physical_id, old, new, stack, *rest)
 
     provisioners._update_resource = update_keeping_attributes
+    stacks._update_resource = update_reaching_nested
     engine._parse_template = parse_and_transform
     changesets._parse_template = handlers._parse_template = parse_and_check
     provisioners._cfn_nested_stack_deploy = deploy_nested
@@ -102,7 +110,7 @@ def _roll_back(name: str, error: Exception) -> str:
 
     def tell(status: str, text: str = "") -> None:
         stack["StackStatus"], stack["StackStatusReason"] = status, text
-        _add_event(stack_id, name, name, "AWS::CloudFormation::Stack", status, text, stack_id)
+        _add_event(stack_id, name, name, _STACK, status, text, stack_id)
 
     summary = f"The following resource(s) failed to create: [{failed}]. " if failed else f"{reason} "
     tell("ROLLBACK_IN_PROGRESS", summary + "Rollback requested by user.")

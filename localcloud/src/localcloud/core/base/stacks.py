@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import dropped, interrupted, nested, told
+from localcloud.core.base import dropped, interrupted, nested, private_names, told
 from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
@@ -31,6 +31,7 @@ class Stacks:
         self._acting.install()
         dropped.install()
         nested.install()
+        private_names.install()
         told.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:

@@ -1,0 +1,1 @@
+"""The platform's templates, deployed, updated and deleted in a local cloud of their own."""
