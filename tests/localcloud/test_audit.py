@@ -209,18 +209,79 @@ def test_the_function_leaves_nothing_in_the_queue_of_losses(audited: LocalCloud,
     assert not sqs.receive_message(QueueUrl=url).get("Messages")
 
 
+def matches(cloud: LocalCloud, rule: str, source: str, kind: str, detail: dict[str, Any]) -> bool:
+    """Whether a rule of the audit, as deployed, takes an event."""
+    event = {
+        "id": "1", "account": TOOLING, "source": source, "time": "2026-01-01T00:00:00Z", "region": REGION,
+        "resources": [], "detail-type": kind, "detail": detail,
+    }  # fmt: skip
+    events = cloud.client("events")
+    found = events.describe_rule(Name=f"slipway-audit-{rule}")
+    assert found["State"] == "ENABLED"
+    (target,) = events.list_targets_by_rule(Rule=f"slipway-audit-{rule}")["Targets"]
+    assert target["Arn"].endswith(":slipway-audit-findings")
+    return bool(events.test_event_pattern(EventPattern=found["EventPattern"], Event=json.dumps(event))["Result"])
+
+
+API_CALL = "AWS API Call via CloudTrail"
+
+
 def test_tampering_with_the_trail_is_reported_by_a_rule(audited: LocalCloud) -> None:
     """Protects the watchers: the pattern of the rule matches what CloudTrail writes of StopLogging."""
     detail = {"eventSource": "cloudtrail.amazonaws.com", "eventName": "StopLogging"}
-    event = {
-        "id": "1", "account": TOOLING, "source": "aws.cloudtrail", "time": "2026-01-01T00:00:00Z", "region": REGION,
-        "resources": [], "detail-type": "AWS API Call via CloudTrail", "detail": detail,
-    }  # fmt: skip
-    events = audited.client("events")
-    pattern = events.describe_rule(Name="slipway-audit-tampering")["EventPattern"]
-    assert events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"]
-    event["detail"] = {**detail, "eventName": "LookupEvents"}
-    assert not events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"]
+    assert matches(audited, "tampering", "aws.cloudtrail", API_CALL, detail)
+    assert not matches(audited, "tampering", "aws.cloudtrail", API_CALL, {**detail, "eventName": "LookupEvents"})
+
+
+def test_root_use_is_reported(audited: LocalCloud, reports: Any) -> None:
+    """Root's calls are told of, those of services in its name are not; here seen through to the queue."""
+    detail = {"eventType": "AwsApiCall", "userIdentity": {"type": "Root"}}
+    assert matches(audited, "root-use", "aws.iam", API_CALL, detail)
+    by_service = {**detail, "userIdentity": {"type": "Root", "invokedBy": "support.amazonaws.com"}}
+    assert not matches(audited, "root-use", "aws.iam", API_CALL, by_service)
+    assert not matches(audited, "root-use", "aws.iam", API_CALL, {**detail, "userIdentity": {"type": "AssumedRole"}})
+    name = unique("by-root")
+    audited.client("codecommit").create_repository(repositoryName=name)
+
+    def told() -> bool:
+        parameters = [found.get("detail", {}).get("requestParameters") or {} for found in reports()]
+        return any(given.get("repositoryName") == name for given in parameters)
+
+    wait(told, what="the report")
+
+
+@pytest.mark.parametrize(
+    ("rule", "source", "kind", "detail", "other"),
+    [
+        ("threats", "aws.guardduty", "GuardDuty Finding", {"severity": 5.3}, {"severity": 2}),
+        ("open-doors", "aws.access-analyzer", "Access Analyzer Finding", {"status": "ACTIVE"}, {"status": "RESOLVED"}),
+        (
+            "deviations", "aws.config", "Config Rules Compliance Change",
+            {"configRuleName": "slipway-audit-TrailOn", "newEvaluationResult": {"complianceType": "NON_COMPLIANT"}},
+            {"configRuleName": "slipway-audit-TrailOn", "newEvaluationResult": {"complianceType": "COMPLIANT"}},
+        ),
+    ],
+)  # fmt: skip
+def test_findings_of_awss_services_reach_people(
+    audited: LocalCloud, rule: str, source: str, kind: str, detail: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """What AWS finds, in the shape AWS documents, goes to the topic; what is no news does not."""
+    assert matches(audited, rule, source, kind, detail)
+    assert not matches(audited, rule, source, kind, other)
+
+
+def test_the_door_of_people_is_chosen_by_parameter(own_cloud: LocalCloud) -> None:
+    """SAML without a provider is refused before anything is made; with one, the account's principals stay outside."""
+    with pytest.raises((ClientError, SlipwayError), match="SamlProviderArn"):
+        bootstrap(own_cloud, TOOLING, SignIn="saml")
+    iam = own_cloud.client("iam")
+    assert not [role for role in iam.list_roles()["Roles"] if role["RoleName"].startswith("slipway-")]
+    provider = f"arn:aws:iam::{TOOLING}:saml-provider/company"
+    bootstrap(own_cloud, TOOLING, SignIn="saml", SamlProviderArn=provider)
+    role = iam.get_role(RoleName="slipway-FullStackDeveloper")["Role"]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Federated": provider}
+    assert statement["Action"] == ["sts:AssumeRoleWithSAML", "sts:TagSession"]
 
 
 # ---- deployment

@@ -115,3 +115,33 @@ def test_every_role_has_the_platforms_boundary() -> None:
             given = role.get("PermissionsBoundary")
             assert given in ({"Ref": "BoundaryArn"}, {"Ref": "Boundary"}), f"{template.name}: {name}: {given}"
     assert seen > 15
+
+
+def test_only_a_merge_starts_a_pipeline() -> None:
+    """Nobody starts a pipeline by hand: the boundary lets event roles do it, whatever a role's own policies say."""
+    pipeline = f"arn:aws:codepipeline:{PLACE}:{NAMESPACE}-flights-build"
+    assert not allowed("codepipeline:StartPipelineExecution", pipeline)
+    assert not allowed(
+        "codepipeline:StartPipelineExecution", pipeline, f"arn:aws:iam::{ACCOUNT}:role/name-DataScientist"
+    )
+    assert allowed("codepipeline:StartPipelineExecution", pipeline, f"arn:aws:iam::{ACCOUNT}:role/name-flights-events")
+
+
+def test_every_person_is_refused_to_start_stop_or_skip() -> None:
+    """The policy that says so is attached to all six roles, and refuses without a condition."""
+    template = ALL["cfn/guardrails.yaml"]
+    (policy,) = (item for name, item in template.of("AWS::IAM::ManagedPolicy") if name == "NoHandsOnPipelines")
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Deny", "*")
+    assert "Condition" not in statement
+    assert {"codepipeline:StartPipelineExecution", "codepipeline:StopPipelineExecution"} <= set(statement["Action"])
+    people = [
+        role
+        for found in ALL.values()
+        for name, role in found.of("AWS::IAM::Role")
+        if str(role["AssumeRolePolicyDocument"]).count("SamlProviderArn")
+    ]
+    assert len(people) == 6
+    for role in people:
+        attached = role["ManagedPolicyArns"]
+        assert {"Ref": "NoHandsPolicyArn"} in attached or {"Ref": "NoHandsOnPipelines"} in attached
