@@ -13,6 +13,7 @@ export LOCALCLOUD_PORT ?= 4566
 PERSONA ?=
 PROJECT ?=
 ACCOUNT ?=
+PARAMETERS ?=
 
 .PHONY: help
 help: ## This list
@@ -47,8 +48,8 @@ env: $(VENV)/.demo ## Exports for any AWS tool: PERSONA=DataScientist PROJECT=fl
 
 ##@ Deploy to AWS (with the credentials of your shell)
 .PHONY: bootstrap
-bootstrap: $(VENV)/.demo ## Once in each account, as its administrator
-	@$(BIN)/slipway platform bootstrap
+bootstrap: $(VENV)/.demo ## Once in each account, as its administrator: PARAMETERS="CloudTrail=existing Config=rules-only"
+	@$(BIN)/slipway platform bootstrap $(addprefix --parameter ,$(PARAMETERS))
 
 .PHONY: deploy
 deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<account> PRODUCTION=<account>

@@ -83,7 +83,8 @@ def nesting(templates: list[Template]) -> Iterator[str]:
                 yield f"{template.name}: {name} gives {extra}, which {child.name} does not take"
             # A contract's default names the default namespace, so it has to be given too.
             needed = {key for key, spec in has.items() if "Default" not in spec or spec["Type"].startswith(SSM_TYPE)}
-            for lacking in sorted((needed | {"Namespace", "CostCenter"}) - given):
+            # These two have defaults that are another platform's, where a template has them at all.
+            for lacking in sorted((needed | ({"Namespace", "CostCenter"} & set(has))) - given):
                 yield f"{template.name}: {name} does not give {lacking}, which {child.name} takes"
         for stack, output in _outputs_read(template.body):
             if stack in children and output not in children[stack].body.get("Outputs", {}):
@@ -104,7 +105,7 @@ def _outputs_read(value: Any) -> Iterator[tuple[str, str]]:
 def roots(templates: list[Template]) -> Iterator[str]:
     """The one-click roots hold nested stacks and nothing else."""
     for template in templates:
-        if template.name in {"cfn/platform.yaml", "cfn/workbench.yaml", "cfn/workload.yaml"}:
+        if template.name in {"cfn/audit.yaml", "cfn/platform.yaml", "cfn/workbench.yaml", "cfn/workload.yaml"}:
             for name, resource in template.resources.items():
                 if resource["Type"] != "AWS::CloudFormation::Stack":
                     yield f"{template.name}: {name} is a resource of its own: move it into a layer"

@@ -141,17 +141,23 @@ def substitutions(text: str) -> list[str]:
     return re.findall(r"\$\{([^!}][^}]*)\}", text)
 
 
+# Types whose Ref is their ARN.
+_REF_IS_ARN = {"AWS::IAM::ManagedPolicy", "AWS::SNS::Topic"}
+
+
 def _named(name: str, template: Template) -> str:
     """A plausible value of a parameter or resource, by what its name or type says that it is."""
     if name in PSEUDO:
         return PSEUDO[name]
     resource = template.resources.get(name.split(".")[0])
-    if resource is not None and (name.endswith("Arn") or resource["Type"] == "AWS::IAM::ManagedPolicy"):
+    if resource is not None and (name.endswith("Arn") or resource["Type"] in _REF_IS_ARN):
         return _arn(resource["Type"], name.split(".")[0].lower())
     rules = (
         (r"KeyArn$", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9d6f2e-0000-4000-8000-000000000000"),
         (r"RoleArn$", f"arn:aws:iam::{ACCOUNT}:role/name"),
         (r"(Boundary|Policy)Arn$", f"arn:aws:iam::{ACCOUNT}:policy/name"),
+        (r"TopicArn$", f"arn:aws:sns:{REGION}:{ACCOUNT}:name"),
+        (r"QueueArn$", f"arn:aws:sqs:{REGION}:{ACCOUNT}:name"),
         (r"FunctionArn$", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:name"),
         (r"AccountIds?$", ACCOUNT),
         (r"Prefix$", "releases/0123456789abcdef"),
@@ -171,6 +177,7 @@ def _arn(kind: str, name: str) -> str:
         "AWS::KMS::Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9d6f2e-0000-4000-8000-000000000000",
         "AWS::SageMaker::Domain": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/d-0123456789ab",
         "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{name}",
+        "AWS::SNS::Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{name}",
         "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
     }
     return forms[kind]

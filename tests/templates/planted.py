@@ -71,6 +71,15 @@ def _pass(line: str) -> str:
 
 
 _ALLOWED = ', AllowedPattern: "^a$"'
+_SECRET = """
+Resources:
+  Source:
+    Type: AWS::SecretsManager::Secret
+    Properties: {%s}
+  Rotation:
+    Type: AWS::SecretsManager::RotationSchedule
+    Properties: {SecretId: !Ref Source, RotationRules: %s}
+"""
 _KEY = """
 Resources:
   Key:
@@ -152,6 +161,12 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
             'Resources: {Role: {Type: AWS::IAM::Role, Properties: {RoleName: !Sub "${Team}-a"}}}',
             "depends on Team",
         ),
+    ],
+    "secrets": [
+        (_SECRET % ("SecretString: abc", "{AutomaticallyAfterDays: 30}"), "has its value in the template"),
+        (_SECRET % ("Description: abc", "{AutomaticallyAfterDays: 30}"), "has no KmsKeyId"),
+        (_SECRET % ("KmsKeyId: abc", "{}"), "does not rotate"),
+        ("Parameters: {DatabasePassword: {Type: String, NoEcho: true}}\nResources: {}", "takes a secret"),
     ],
     "described_rules": [
         (

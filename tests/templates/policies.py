@@ -34,8 +34,16 @@ class Policy:
 
     @property
     def statements(self) -> list[dict[str, Any]]:
-        """The statements, always as a list."""
-        return listed(self.document["Statement"])
+        """The statements, always as a list; of Fn::If every alternative."""
+        return [found for item in listed(self.document["Statement"]) for found in _alternatives(item)]
+
+
+def _alternatives(item: Any) -> Iterator[dict[str, Any]]:
+    if set(item) == {"Fn::If"}:
+        for alternative in item["Fn::If"][1:]:
+            yield from _alternatives(alternative)
+    elif item != {"Ref": "AWS::NoValue"}:
+        yield item
 
 
 def policies(template: Template) -> Iterator[Policy]:

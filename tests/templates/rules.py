@@ -243,6 +243,25 @@ def name_lengths(template: Template) -> Iterator[str]:
             yield f"{name}'s {key} may be {longest} characters long, at most {limit}"
 
 
+def secrets(template: Template) -> Iterator[str]:
+    """A secret is made by AWS, encrypted under a key of ours, and rotates; nobody ever types one into a template."""
+    rotating = {
+        str(properties.get("SecretId"))
+        for _, properties in template.of("AWS::SecretsManager::RotationSchedule")
+        if properties.get("RotationRules")
+    }
+    for name, properties in template.of("AWS::SecretsManager::Secret"):
+        if "SecretString" in properties:
+            yield f"{name} has its value in the template: let GenerateSecretString make it"
+        if "KmsKeyId" not in properties:
+            yield f"{name} has no KmsKeyId"
+        if str({"Ref": name}) not in rotating and not template.argued(name, "fixed-secret"):
+            yield f"{name} does not rotate and does not say why (Metadata: slipway: fixed-secret)"
+    for name, parameter in template.parameters.items():
+        if re.search(r"(?i)password|secret$|token$|apikey", name) and not parameter["Type"].startswith("AWS::SSM"):
+            yield f"parameter {name} takes a secret: name a secret of Secrets Manager instead"
+
+
 def described_rules(template: Template) -> Iterator[str]:
     """Every rule of a security group says what it is for."""
     for name, properties in template.of("AWS::EC2::SecurityGroup"):
@@ -282,5 +301,5 @@ def _is_named(resource: str) -> bool:
 
 RULES: tuple[Rule, ...] = (
     parameters, order, size, wide_actions, wide_resources, boundaries, confused_deputies,
-    other_accounts, denials, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules, fences,
+    other_accounts, denials, passed_roles, vpc, buckets, keys_and_logs, name_lengths, described_rules, secrets, fences,
 )  # fmt: skip

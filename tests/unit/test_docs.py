@@ -42,6 +42,18 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
             assert (document.parent / link).exists(), f"{document.name}: {link} does not exist"
 
 
+def test_every_control_names_tests_that_exist() -> None:
+    """Protects the table of controls from proofs that were renamed or never written."""
+    page = (ROOT / "docs" / "security.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith(("| preventive", "| detective", "| corrective"))]
+    assert len(rows) > 20
+    for row in rows:
+        proofs = re.findall(r"`([\w/.]+\.py)::(\w+)`", row)
+        assert proofs, f"no test proves: {row}"
+        for file, name in proofs:
+            assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name} does not exist"
+
+
 def test_make_alone_explains_every_command() -> None:
     """Protects the list: a command without a line of help is not found."""
     makefile = (ROOT / "Makefile").read_text()

@@ -33,6 +33,9 @@ from slipway.release.bundle import archive
 # The same loader in C, where PyYAML was built with it: it reads ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FOLDERS = ("cfn", "service-catalog", "buildspecs")
+# The templates of the audit. They and their function's code lie where who deploys the platform cannot write.
+AUDIT = ("access-analyzer", "audit", "audit-findings", "audit-store", "audit-trail", "config-recorder", "config-rules",
+         "guard", "threat-detection")  # fmt: skip
 # Pure Python, and with boto3 all that the handlers import; Lambda's runtime has boto3.
 LAMBDA_PACKAGES = ("aws_lambda_powertools", "jmespath")
 LAMBDA_MODULES = ("typing_extensions",)
@@ -44,6 +47,7 @@ class Assets:
     """Everything a release consists of, by its key below the release's prefix."""
 
     files: Mapping[str, bytes]
+    folder: str = "releases"
 
     @property
     def digest(self) -> str:
@@ -56,7 +60,7 @@ class Assets:
     @property
     def prefix(self) -> str:
         """Where the release lies in the assets bucket."""
-        return f"releases/{self.digest}"
+        return f"{self.folder}/{self.digest}"
 
 
 def collect(repository: Path) -> Assets:
@@ -81,6 +85,19 @@ def collect(repository: Path) -> Assets:
         {**dict(_tree(repository / "cicd" / "image", "")), "constraints.txt": constraints}
     )
     return Assets(files)
+
+
+def audit(repository: Path) -> Assets:
+    """Pack what an administrator deploys beside the platform, to watch it. Raises SlipwayError."""
+    try:
+        files = {f"cfn/{name}.yaml": (repository / "cfn" / f"{name}.yaml").read_bytes() for name in AUDIT}
+    except FileNotFoundError as error:
+        raise SlipwayError(
+            f"{error.filename}: there is no such file: give the repository's root with --repository"
+        ) from None
+    check_yaml(repository, files)
+    files["lambda.zip"] = archive(_lambda(repository / "cicd"))
+    return Assets(files, "guardrails")
 
 
 def check_yaml(repository: Path, files: Mapping[str, bytes]) -> None:

@@ -15,6 +15,8 @@ from slipway.progress import Progress
 
 # An account's administrator deploys these, in this order, before the platform has any role of its own.
 BOOTSTRAP = ("bootstrap", "guardrails", "deployer")
+# And this after them: what watches the platform, which who deploys the platform must not change.
+AUDIT = "audit"
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,15 @@ class Deployment:
 def bootstrap(deployment: Deployment, progress: Progress) -> dict[str, str]:
     """The account's foundation, with the caller's own rights. Returns the outputs of all its stacks."""
     outputs: dict[str, str] = {}
-    templates = {root: _template(deployment.repository, root) for root in BOOTSTRAP}
+    templates = {root: _template(deployment.repository, root) for root in (*BOOTSTRAP, AUDIT)}
     _refuse_unknown(deployment.parameters, templates)
-    for root, template in templates.items():
-        outputs |= _deploy(deployment, root, template, {}, None, progress)
-    return outputs
+    packed = assets.audit(deployment.repository)
+    for root in BOOTSTRAP:
+        outputs |= _deploy(deployment, root, templates[root], {}, None, progress)
+    bucket = outputs["AssetsBucket"]
+    _upload(deployment, bucket, packed, progress)
+    given = {"AssetsBucket": bucket, "AssetsPrefix": packed.prefix}
+    return outputs | _deploy(deployment, AUDIT, templates[AUDIT], given, None, progress)
 
 
 def release(
@@ -52,11 +58,15 @@ def release(
     partition, account = identity["Arn"].split(":")[1], identity["Account"]
     packed = packed or assets.collect(deployment.repository)
     bucket = f"{namespace}-assets-{account}-{session.region_name}"
-    uploaded = assets.upload(session.client("s3"), bucket, packed)
-    progress.say(f"assets {packed.digest}: {f'{uploaded} files uploaded' if uploaded else 'unchanged'}")
+    _upload(deployment, bucket, packed, progress)
     given = {"AssetsBucket": bucket, "AssetsPrefix": packed.prefix}
     role = f"arn:{partition}:iam::{account}:role/{namespace}-platform-deployer"
     return _deploy(deployment, root, template, given, role, progress)
+
+
+def _upload(deployment: Deployment, bucket: str, packed: assets.Assets, progress: Progress) -> None:
+    uploaded = assets.upload(deployment.session.client("s3"), bucket, packed)
+    progress.say(f"assets {packed.digest}: {f'{uploaded} files uploaded' if uploaded else 'unchanged'}")
 
 
 def _deploy(

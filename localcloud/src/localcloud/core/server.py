@@ -23,6 +23,7 @@ from localcloud.core.model import Wire
 from localcloud.core.recorder import Recorded, Recorder
 from localcloud.core.service import Call, Route, Service
 from localcloud.core.store import is_full
+from localcloud.core.trail import DATA_PLANE, Trail
 
 logger = logging.getLogger("localcloud")
 
@@ -48,6 +49,7 @@ class Server:
     def __init__(self, cloud: Cloud, services: list[Service]) -> None:
         self.cloud = cloud
         self.recorder = cloud.recorder = Recorder(cloud.store)
+        self._trail = Trail(cloud)
         self._executor = ThreadPoolExecutor(max_workers=96, thread_name_prefix="localcloud")
         self._wires: dict[str, list[tuple[Wire, Service]]] = {}
         self._handlers: dict[str, dict[str, Callable[[Call], Mapping[str, Any] | None]]] = {}
@@ -118,6 +120,7 @@ class Server:
         answer: dict[str, str] = {}
         members: dict[str, Any] = {}
         output: Mapping[str, Any] | None = None
+        call: Call | None = None
         try:
             if operation is None:
                 named = target or f"{scope['method']} {raw_path}"
@@ -148,6 +151,8 @@ class Server:
         if fault is not None:
             status, answer, content = wire.write_error(operation, fault)
         answer["x-amzn-RequestId"] = request_id
+        if call is not None and service.name not in DATA_PLANE and not _READ_ONLY.match(call.operation):
+            self._trail.tell(signing_name, call, output, fault)
         told: dict[str, Any] = {}
         if operation is not None:
             asked = authorization.describe(signing_name, operation.name, members, output or {}, account, region)

@@ -19,6 +19,7 @@ from localcloud.core.base.internals import check_internals, prepare_environment
 from localcloud.core.base.scope import scope
 from localcloud.core.base.stacks import Stacks
 from localcloud.core.base.state import State
+from localcloud.core.base.trails import Trails
 from localcloud.core.cfn import ResourceType
 from localcloud.core.cloud import Cloud
 
@@ -36,6 +37,7 @@ class Base:
         buckets.install(self.identities)
         self.events = Events(cloud)
         self.stacks = Stacks(cloud)
+        self.trails = Trails()
         self.state = State(cloud.store)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import fnmatch
 import json
 from collections.abc import Mapping
@@ -51,6 +52,36 @@ class Identities:
         with scope(found[0], self.cloud.region):
             key = iam._access_keys.get(access_key)
         return (str(key["SecretAccessKey"]), None, None) if key and key.get("Status") == "Active" else None
+
+    def user_identity(self, access_key: str, principal: str) -> dict[str, Any]:
+        """Who called, as CloudTrail writes it (User Guide, "CloudTrail userIdentity element")."""
+        from ministack.services import sts
+
+        account, name = principal.split(":")[4], principal.rpartition("/")[2]
+        known = {"arn": principal, "accountId": account, "accessKeyId": access_key}
+        if principal.endswith(":root"):
+            return {"type": "Root", "principalId": account, **known}
+        if ":assumed-role/" not in principal:
+            return {"type": "IAMUser", "principalId": access_key, **known, "userName": name}
+        role_name = principal.split("/")[1]
+        role = self._role(account, role_name) or {}
+        issued = float((sts._sessions.get(access_key) or {}).get("IssuedAt") or 0)
+        created = dt.datetime.fromtimestamp(issued, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "type": "AssumedRole",
+            "principalId": f"{role.get('RoleId', '')}:{name}",
+            **known,
+            "sessionContext": {
+                "sessionIssuer": {
+                    "type": "Role",
+                    "principalId": role.get("RoleId", ""),
+                    "arn": self.session_role(principal),
+                    "accountId": account,
+                    "userName": role_name,
+                },
+                "attributes": {"creationDate": created, "mfaAuthenticated": "false"},
+            },
+        }
 
     def session_role(self, principal: str) -> str:
         """The ARN of the role behind an assumed-role ARN, with its path; other ARNs as they are."""
