@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
-from localcloud.core import authorization
+from localcloud.core import authorization, census
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -73,6 +73,9 @@ class Server:
         if path == "/_localcloud/health":
             await _answer(send, 200, {"Content-Type": "application/json"}, json.dumps({"status": "ok"}).encode())
             return
+        if path == "/_localcloud/resources":
+            await self._list_resources(scope, send)
+            return
         headers = _headers(scope)
         query = scope.get("query_string", b"").decode()
         access_key, region, signing_name = _signature(headers, query)
@@ -85,6 +88,14 @@ class Server:
             await self._ours(scope, send, headers, query, body, access_key, region, signing_name)
         else:
             await self._theirs(scope, send, headers, query, body, access_key, region, signing_name)
+
+    async def _list_resources(self, scope: Scope, send: Send) -> None:
+        """What is held, for `localcloud resources`: no AWS API, and for this machine alone."""
+        if (scope.get("client") or ("",))[0] not in ("127.0.0.1", "::1"):
+            await _answer(send, 403, {"Content-Type": "application/json"}, b'{"message": "for this machine alone"}')
+            return
+        found = await asyncio.get_running_loop().run_in_executor(self._executor, census.resources, self.cloud)
+        await _answer(send, 200, {"Content-Type": "application/json"}, json.dumps({"resources": found}).encode())
 
     # ------------------------------------------------------------------ our services
 

@@ -14,6 +14,8 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.core.responses": (
         "_request_account_id",
         "_request_region",
+        "AccountRegionScopedDict",
+        "AccountScopedDict",
         "get_account_id",
         "get_region",
     ),
@@ -29,6 +31,8 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.services.sts": ("_sessions", "register_session"),
     "ministack.services.iam": ("_roles", "_access_keys"),
     "ministack.services.s3": (
+        "_buckets",
+        "_object_versions",
         "_get_object_data",
         "_foreign_bucket_allows",
         "_bucket_policies",
