@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from localcloud.core import tags
 from localcloud.core.errors import Fault
 from localcloud.core.ids import now
 from localcloud.core.processes import Processes
@@ -50,6 +51,10 @@ def make_client(
             service, endpoint_url=endpoint, region_name=region, aws_access_key_id=access_key,
             aws_secret_access_key=secret_key, aws_session_token=token, config=_CLIENT,
         )  # fmt: skip
+
+
+def _as_service(params: dict[str, Any], **_: Any) -> None:
+    params["headers"][tags.HEADER] = tags.TOKEN
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ class Cloud:
             found = self._clients.get(key)
         if found is None:
             found = self.root(account, region).client(service)
+            found.meta.events.register("before-call", _as_service)
             with self._lock:
                 self._clients[key] = found
         return found

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
-from localcloud.core import authorization, census
+from localcloud.core import authorization, census, tags
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -114,6 +114,7 @@ class Server:
         signing_name: str,
     ) -> tuple[int, dict[str, str], bytes]:  # fmt: skip
         request_id = uuid()
+        tags.note_caller(headers.get(tags.HEADER, ""))
         candidates = self._wires[signing_name]
         target = headers.get("x-amz-target", "")
         raw_path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
@@ -193,6 +194,7 @@ class Server:
     ) -> None:  # fmt: skip
         base = self.cloud.base
         assert base is not None
+        tags.note_caller(headers.get(tags.HEADER, ""))
         identity = base.identity(access_key) if access_key else None
         if access_key and identity is None:
             await _answer(send, *_unknown_key(signing_name, headers))

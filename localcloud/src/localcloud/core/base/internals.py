@@ -43,6 +43,8 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.services.eventbridge": ("_dispatch_event", "_invoke_target", "_apply_input_transformer"),
     "ministack.services.config": ("_recorders", "_delivery_channels"),
     "ministack.services.cloudformation": ("_stacks", "handle_request"),
+    "ministack.services.cloudwatch": ("_composite_system_tag_error",),
+    "ministack.services.cloudformation": ("_stacks",),
     "ministack.services.cloudformation.helpers": ("_resolve_document", "_resolve_template", "_validate_stack_tags"),
     "ministack.services.cloudformation.provisioners": (
         "_RESOURCE_HANDLERS",
@@ -51,6 +53,7 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_delete_resource",
         "_provision_resource",
         "_update_resource",
+        "_with_stack_tags",
     ),
     "ministack.services.cloudformation.engine": (
         "_parse_template",
@@ -73,6 +76,7 @@ EXPECTED: dict[str, Sequence[str]] = {
     ),
     "ministack.services.cloudformation.custom_resource": ("_pending", "deliver_response"),
     "ministack.services.lambda_svc": ("_execute_function_with_config_scope",),
+    "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread", "_with_stack_tags"),
 }
 
 

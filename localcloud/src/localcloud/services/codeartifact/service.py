@@ -152,6 +152,18 @@ def _create_group(context: ResourceContext, properties: Properties) -> Created:
     return Created(arn, {"Arn": arn})
 
 
+def _update_group(context: ResourceContext, physical_id: str, old: Properties, new: Properties) -> Created:
+    if any(old.get(name) != new.get(name) for name in ("DomainName", "DomainOwner", "Pattern")):
+        return _create_group(context, new)
+    client = context.client("codeartifact")
+    client.update_package_group(
+        domain=new["DomainName"], packageGroup=new["Pattern"], contactInfo=new.get("ContactInfo", ""),
+        description=new.get("Description", ""),
+    )  # fmt: skip
+    _retag(client, physical_id, old, new)
+    return Created(physical_id, {"Arn": physical_id})
+
+
 def _delete_group(context: ResourceContext, physical_id: str, properties: Properties) -> None:
     client = context.client("codeartifact")
     try:
@@ -173,7 +185,8 @@ class CodeArtifact(GroupOperations):
             update=_update_repository, delete=_delete_repository,
         ),
         ResourceType(
-            "AWS::CodeArtifact::PackageGroup", service="codeartifact", create=_create_group, delete=_delete_group,
+            "AWS::CodeArtifact::PackageGroup", service="codeartifact", create=_create_group, update=_update_group,
+            delete=_delete_group,
         ),
     )  # fmt: skip
 
