@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
-from localcloud.core import authorization, census, tags
+from localcloud.core import authorization, census, tags, unserved
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -45,13 +45,14 @@ _SAVE_SECONDS = 1.0
 class Server:
     """Dispatches requests."""
 
-    def __init__(self, cloud: Cloud, services: list[Service]) -> None:
+    def __init__(self, cloud: Cloud, services: list[Service], readers: tuple[type[Service], ...] = ()) -> None:
         self.cloud = cloud
         self.recorder = cloud.recorder = Recorder(cloud.store)
         self._executor = ThreadPoolExecutor(max_workers=96, thread_name_prefix="localcloud")
         self._wires: dict[str, list[tuple[Wire, Service]]] = {}
         self._handlers: dict[str, dict[str, Callable[[Call], Mapping[str, Any] | None]]] = {}
         self._routes: list[Route] = []
+        self._unserved = unserved.Unserved(cloud, readers)
         self._changed = threading.Event()
         self._settled: frozenset[tuple[str, str]] = frozenset()
         for service in services:
@@ -84,7 +85,7 @@ class Server:
                 await route.app(scope, receive, send)
                 return
         body = await _body(receive)
-        if signing_name in self._wires:
+        if signing_name in self._wires or self._unserved.concerns(signing_name, scope["method"], path, headers, query):
             await self._ours(scope, send, headers, query, body, access_key, region, signing_name)
         else:
             await self._theirs(scope, send, headers, query, body, access_key, region, signing_name)
@@ -114,7 +115,15 @@ class Server:
         signing_name: str,
     ) -> tuple[int, dict[str, str], bytes]:  # fmt: skip
         request_id = uuid()
+        fault: Fault | None = None
         tags.note_caller(headers.get(tags.HEADER, ""))
+        if signing_name not in self._wires:
+            late = self._unserved.find(signing_name)
+            if late is None:
+                fault = unserved.refusal(signing_name, scope["method"], scope["path"], body)
+                return _refusal(signing_name, headers, fault)
+            self._handlers[late[1].name] = late[1].handlers()
+            self._wires[signing_name] = [late]
         candidates = self._wires[signing_name]
         target = headers.get("x-amz-target", "")
         raw_path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
@@ -125,7 +134,6 @@ class Server:
                 wire, service, operation, parameters = candidate, owner, *found
                 break
         account, principal, action, resource = "", "anonymous", f"{signing_name}:Unknown", "*"
-        fault: Fault | None = None
         status, content = 500, b""
         answer: dict[str, str] = {}
         members: dict[str, Any] = {}

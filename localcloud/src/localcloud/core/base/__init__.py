@@ -79,6 +79,19 @@ class Base:
         self.stacks.ready.wait()
         return census.resources(self.state)
 
+    def is_service(self, signing_name: str) -> bool:
+        """Whether ministack has a service of that very name."""
+        from ministack import app
+
+        return signing_name in app.SERVICE_HANDLERS
+
+    def serves(self, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]]) -> bool:
+        """Whether one of ministack's services answers a request."""
+        from ministack import app
+        from ministack.core import router
+
+        return router.detect_service(method, path, headers, query) in app.SERVICE_HANDLERS
+
     def describe(
         self, service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]],
         account: str, region: str,

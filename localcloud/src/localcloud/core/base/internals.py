@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 EXPECTED: dict[str, Sequence[str]] = {
-    "ministack.app": ("app", "SERVICE_REGISTRY", "_get_module", "_build_persistence_save_dict", "_state_map"),
+    "ministack.app": (
+        "app",
+        "SERVICE_REGISTRY",
+        "_get_module",
+        "_build_persistence_save_dict",
+        "_state_map",
+        "SERVICE_HANDLERS",
+    ),
+    "ministack.core.router": ("detect_service",),
     "ministack.core.persistence": ("_json_default", "_json_object_hook"),
     "ministack.core.responses": (
         "_request_account_id",
