@@ -138,12 +138,13 @@ class Cloud:
         return found
 
     def client_of(self, credentials: Credentials, service: str) -> Any:
-        """A boto3 client of a session. Kept as long as the session's successor has not asked for one."""
+        """A boto3 client of a session that CloudFormation acts with. Kept till the session's successor asks for one."""
         with self._lock:
             known = self._session_clients.get((service, credentials.role_arn, credentials.region))
         if known and known[0] == credentials.access_key:
             return known[1]
         made = credentials.client(service)
+        made.meta.events.register("before-call", _as_service)
         with self._lock:
             self._session_clients[service, credentials.role_arn, credentials.region] = (credentials.access_key, made)
         return made

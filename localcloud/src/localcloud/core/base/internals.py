@@ -35,7 +35,6 @@ EXPECTED: dict[str, Sequence[str]] = {
     ),
     "ministack.core.iam_evaluator": ("resolve_caller_identity", "EvalContext", "evaluate_resource_policy"),
     "ministack.core.lambda_runtime": ("execution_credentials",),
-    "ministack.services.lambda_svc": ("execution_credentials",),
     "ministack.services.sts": ("_sessions", "register_session"),
     "ministack.services.iam": ("_roles", "_access_keys"),
     "ministack.services.s3": (
@@ -52,7 +51,6 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.services.config": ("_recorders", "_delivery_channels"),
     "ministack.services.cloudformation": ("_stacks", "handle_request"),
     "ministack.services.cloudwatch": ("_composite_system_tag_error",),
-    "ministack.services.cloudformation": ("_stacks",),
     "ministack.services.cloudformation.helpers": ("_resolve_document", "_resolve_template", "_validate_stack_tags"),
     "ministack.services.cloudformation.provisioners": (
         "_RESOURCE_HANDLERS",
@@ -78,13 +76,13 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.services.cloudformation.handlers": ("_parse_template", "validate_template_support"),
     "ministack.services.cloudformation.stacks": (
         "_runs_on_worker_thread",
+        "_with_stack_tags",
         "_add_event",
         "_delete_resource",
         "_provision_resource",
     ),
     "ministack.services.cloudformation.custom_resource": ("_pending", "deliver_response"),
-    "ministack.services.lambda_svc": ("_execute_function_with_config_scope",),
-    "ministack.services.cloudformation.stacks": ("_runs_on_worker_thread", "_with_stack_tags"),
+    "ministack.services.lambda_svc": ("execution_credentials", "_execute_function_with_config_scope"),
 }
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import dropped, interrupted, nested, told
+from localcloud.core.base import dropped, interrupted, nested, stack_tags, told
 from localcloud.core.base.acting import Acting
-from localcloud.core.base import interrupted, nested, stack_tags
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
 
