@@ -42,6 +42,10 @@ reset: ## Stop the local cloud and forget everything in it
 status: $(VENV)/.demo ## Whether the local cloud runs
 	@$(BIN)/localcloud status
 
+.PHONY: resources
+resources: $(VENV)/.demo ## What the local cloud holds, in every account, region and service
+	@$(BIN)/localcloud resources
+
 .PHONY: env
 env: $(VENV)/.demo ## Exports for any AWS tool: PERSONA=DataScientist PROJECT=flight-delays, or ACCOUNT=111111111111
 	@$(BIN)/slipway-demo env --persona "$(PERSONA)" --project "$(PROJECT)" --account "$(ACCOUNT)"

@@ -162,7 +162,8 @@ def test_cloudformation_type(cloud: Any, bench: Any) -> None:
     assert outputs()["Version"] == "2"
     assert len(bench.executions(name)) == 2
     arn = f"arn:aws:codepipeline:{REGION}:{ACCOUNT}:{name}"
-    assert bench.pipelines.list_tags_for_resource(resourceArn=arn)["tags"] == []
+    left = {tag["key"] for tag in bench.pipelines.list_tags_for_resource(resourceArn=arn)["tags"]}
+    assert left == {f"aws:cloudformation:{part}" for part in ("stack-name", "stack-id", "logical-id")}
     client.delete_stack(StackName=stack_name)
     client.get_waiter("stack_delete_complete").wait(StackName=stack_name, WaiterConfig={"Delay": 1})
     refused("PipelineNotFoundException", bench.pipelines.get_pipeline, name=name)

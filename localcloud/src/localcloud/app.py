@@ -18,6 +18,7 @@ from localcloud.core.cloud import ACCOUNTS, REGION, Cloud
 from localcloud.core.server import Server
 from localcloud.home import NO_ROOM, HomeInUse, PortInUse, check_port, hold, lacks_room, reason_of
 from localcloud.services import account_types, ec2_types, kept_types, load_services
+from localcloud.services.kept_readers import READERS
 
 logger = logging.getLogger("localcloud")
 
@@ -36,7 +37,7 @@ def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
         if targets is not None:
             cloud.base.events.add_target(service.name, targets)
     cloud.base.load()
-    return cloud, Server(cloud, services)
+    return cloud, Server(cloud, services, READERS)
 
 
 def declared_types(services: Sequence[Service]) -> list[ResourceType]:

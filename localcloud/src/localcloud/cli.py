@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     verbs.add_parser("down", help="stop; everything is kept")
     verbs.add_parser("status", help="whether it runs")
     verbs.add_parser("reset", help="stop and forget everything")
+    listing = verbs.add_parser("resources", help="list what every account, region and service holds")
+    listing.add_argument("--json", action="store_true", help="as a JSON list")
+    listing.add_argument("--all", action="store_true", help="also what every account has, and what is kept of the past")
     given = parser.parse_args(arguments)
     home = given.home.resolve()
     if given.verb == "serve":
@@ -45,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         return down(home)
     if given.verb == "reset":
         return reset(home)
+    if given.verb == "resources":
+        return resources(home, given.json, given.all)
     return status(home, given.port)
 
 
@@ -179,3 +184,16 @@ def status(home: Path, port: int) -> int:
         return 0 if own == port else 1
     print("localcloud: does not run; start it with: make up")
     return 1
+
+
+def resources(home: Path, as_json: bool, everything: bool) -> int:
+    """List what a running local cloud holds."""
+    from localcloud import inventory
+
+    try:
+        found = inventory.resources(home, everything=everything)
+    except inventory.NotRunning as error:
+        print(f"localcloud: {error}", file=sys.stderr)
+        return 1
+    print(inventory.as_json(found) if as_json else inventory.as_table(found))
+    return 0

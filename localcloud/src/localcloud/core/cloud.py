@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from localcloud.core import tags
 from localcloud.core.errors import Fault
 from localcloud.core.ids import now
 from localcloud.core.processes import Processes
@@ -50,6 +51,10 @@ def make_client(
             service, endpoint_url=endpoint, region_name=region, aws_access_key_id=access_key,
             aws_secret_access_key=secret_key, aws_session_token=token, config=_CLIENT,
         )  # fmt: skip
+
+
+def _as_service(params: dict[str, Any], **_: Any) -> None:
+    params["headers"][tags.HEADER] = tags.TOKEN
 
 
 @dataclass(frozen=True)
@@ -127,17 +132,19 @@ class Cloud:
             found = self._clients.get(key)
         if found is None:
             found = self.root(account, region).client(service)
+            found.meta.events.register("before-call", _as_service)
             with self._lock:
                 self._clients[key] = found
         return found
 
     def client_of(self, credentials: Credentials, service: str) -> Any:
-        """A boto3 client of a session. Kept as long as the session's successor has not asked for one."""
+        """A boto3 client of a session that CloudFormation acts with. Kept till the session's successor asks for one."""
         with self._lock:
             known = self._session_clients.get((service, credentials.role_arn, credentials.region))
         if known and known[0] == credentials.access_key:
             return known[1]
         made = credentials.client(service)
+        made.meta.events.register("before-call", _as_service)
         with self._lock:
             self._session_clients[service, credentials.role_arn, credentials.region] = (credentials.access_key, made)
         return made

@@ -37,6 +37,7 @@ class Schema:
         place = str(tagging.get("tagProperty", "/properties/Tags")).removeprefix("/properties/")
         self.tags = place if tagging.get("taggable", True) and place in self.properties else ""
         self.system_tags = bool(self.tags and tagging.get("cloudFormationSystemTags", True))
+        self.tags_updatable = bool(tagging.get("tagUpdatable", True)) and self.tags not in self.create_only
 
     def _paths(self, name: str) -> tuple[str, ...]:
         return tuple(str(path).removeprefix("/properties/") for path in self.document.get(name) or ())

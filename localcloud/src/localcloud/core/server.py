@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
-from localcloud.core import authorization
+from localcloud.core import authorization, census, tags, unserved
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -46,7 +46,7 @@ _SAVE_SECONDS = 1.0
 class Server:
     """Dispatches requests."""
 
-    def __init__(self, cloud: Cloud, services: list[Service]) -> None:
+    def __init__(self, cloud: Cloud, services: list[Service], readers: tuple[type[Service], ...] = ()) -> None:
         self.cloud = cloud
         self.recorder = cloud.recorder = Recorder(cloud.store)
         self._trail = Trail(cloud)
@@ -54,6 +54,7 @@ class Server:
         self._wires: dict[str, list[tuple[Wire, Service]]] = {}
         self._handlers: dict[str, dict[str, Callable[[Call], Mapping[str, Any] | None]]] = {}
         self._routes: list[Route] = []
+        self._unserved = unserved.Unserved(cloud, readers)
         self._changed = threading.Event()
         self._settled: frozenset[tuple[str, str]] = frozenset()
         for service in services:
@@ -75,6 +76,9 @@ class Server:
         if path == "/_localcloud/health":
             await _answer(send, 200, {"Content-Type": "application/json"}, json.dumps({"status": "ok"}).encode())
             return
+        if path == "/_localcloud/resources":
+            await self._list_resources(scope, send)
+            return
         headers = _headers(scope)
         query = scope.get("query_string", b"").decode()
         access_key, region, signing_name = _signature(headers, query)
@@ -83,10 +87,18 @@ class Server:
                 await route.app(scope, receive, send)
                 return
         body = await _body(receive)
-        if signing_name in self._wires:
+        if signing_name in self._wires or self._unserved.concerns(signing_name, scope["method"], path, headers, query):
             await self._ours(scope, send, headers, query, body, access_key, region, signing_name)
         else:
             await self._theirs(scope, send, headers, query, body, access_key, region, signing_name)
+
+    async def _list_resources(self, scope: Scope, send: Send) -> None:
+        """What is held, for `localcloud resources`: no AWS API, and for this machine alone."""
+        if (scope.get("client") or ("",))[0] not in ("127.0.0.1", "::1"):
+            await _answer(send, 403, {"Content-Type": "application/json"}, b'{"message": "for this machine alone"}')
+            return
+        found = await asyncio.get_running_loop().run_in_executor(self._executor, census.resources, self.cloud)
+        await _answer(send, 200, {"Content-Type": "application/json"}, json.dumps({"resources": found}).encode())
 
     # ------------------------------------------------------------------ our services
 
@@ -105,6 +117,15 @@ class Server:
         signing_name: str,
     ) -> tuple[int, dict[str, str], bytes]:  # fmt: skip
         request_id = uuid()
+        fault: Fault | None = None
+        tags.note_caller(headers.get(tags.HEADER, ""))
+        if signing_name not in self._wires:
+            late = self._unserved.find(signing_name)
+            if late is None:
+                fault = unserved.refusal(signing_name, scope["method"], scope["path"], body)
+                return _refusal(signing_name, headers, fault)
+            self._handlers[late[1].name] = late[1].handlers()
+            self._wires[signing_name] = [late]
         candidates = self._wires[signing_name]
         target = headers.get("x-amz-target", "")
         raw_path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or scope["path"]
@@ -115,7 +136,6 @@ class Server:
                 wire, service, operation, parameters = candidate, owner, *found
                 break
         account, principal, action, resource = "", "anonymous", f"{signing_name}:Unknown", "*"
-        fault: Fault | None = None
         status, content = 500, b""
         answer: dict[str, str] = {}
         members: dict[str, Any] = {}
@@ -187,6 +207,7 @@ class Server:
     ) -> None:  # fmt: skip
         base = self.cloud.base
         assert base is not None
+        tags.note_caller(headers.get(tags.HEADER, ""))
         identity = base.identity(access_key) if access_key else None
         if access_key and identity is None:
             await _answer(send, *_unknown_key(signing_name, headers))

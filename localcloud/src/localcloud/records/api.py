@@ -32,6 +32,8 @@ class Api:
         rename: property, at any depth → member of the requests; "" where the operation does not take it.
         wrap: the input member that holds all others.
         fixed: member → JMESPath as `named`'s, added to the create request.
+        tagging: (operation that adds tags, operation that removes them, the read-only path or "" for the value of Ref
+            that names it) where the update operation takes no tags.
         after: called with context, old and new properties after a creation (old is {}) and an update.
         before_delete: called with context, properties and {} before the deletion.
     """
@@ -46,6 +48,7 @@ class Api:
     rename: Mapping[str, str] = field(default_factory=dict)
     wrap: str = ""
     fixed: Mapping[str, str] = field(default_factory=dict)
+    tagging: tuple[str, str, str] | None = None
     after: Extra | None = None
     before_delete: Extra | None = None
 
@@ -70,6 +73,7 @@ class Api:
         request = self._request(self.update_with, new) | {name: named[name] for name in named if name in members}
         answer = self.call(context, self.update_with, request)
         found = self._found(context, new, request, answer, physical_id)
+        self.retag(context, schema, found.get(self.tagging[2], physical_id) if self.tagging else "", old, new)
         if self.after:
             self.after(context, old, {**new, **found})
         return found
@@ -81,6 +85,15 @@ class Api:
                 self.before_delete(context, properties, {})
             request = self._named(self.named, context, properties, physical_id)
             self.call(context, self.delete_with, request)
+
+    def retag(self, context: ResourceContext, schema: Schema, named: str, old: Properties, new: Properties) -> None:
+        """Give it the tags of its new properties, where `tagging` says how."""
+        added, gone = tag_changes(old, new, schema.tags)
+        for operation, value in zip((self.tagging or ())[:2], (added, gone), strict=False):
+            if value:
+                shape: Any = model.load(self.service).operation_model(operation).input_shape
+                name, tags = shape.required_members
+                self.call(context, operation, {name: named, tags: _fit(value, shape.members[tags])})
 
     def call(self, context: ResourceContext, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of an operation of the service."""

@@ -72,7 +72,11 @@ class Kept:
         made = self._made(context, properties, {})
         key = self._key(schema, {**flat(properties), **made})
         table = context.cloud.store.table(PREFIX + schema.type)
-        document = {"properties": properties, "attributes": made, "stack": context.stack_name}
+        stamp = now().isoformat(timespec="milliseconds")
+        document = {
+            "properties": properties, "attributes": made, "stack": context.stack_name, "created": stamp,
+            "updated": stamp,
+        }  # fmt: skip
         with context.cloud.store.transaction():
             twin = self._twin(schema, table.all(), self.place(context), properties)
             try:
@@ -103,7 +107,8 @@ class Kept:
         kept = {name: document["properties"][name] for name in schema.create_only if name in document["properties"]}
         new = {**kept, **new}
         made = self._made(context, new, document["attributes"])
-        table.put(*place, key, {**document, "properties": new, "attributes": made})
+        stamp = now().isoformat(timespec="milliseconds")
+        table.put(*place, key, {**document, "properties": new, "attributes": made, "updated": stamp})
         return made
 
     def delete(self, context: ResourceContext, schema: Schema, physical_id: str, properties: Properties) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from localcloud.core.cfn import Created, Properties, ResourceContext, ResourceType
+from localcloud.records.api import tag_changes
 
 
 def _permission(properties: Properties, source_group: str) -> dict[str, Any]:
@@ -70,6 +71,19 @@ def _create_flow_log(context: ResourceContext, properties: Properties) -> Create
     return Created(identifier, {"Id": identifier})
 
 
+def _update_flow_log(context: ResourceContext, physical_id: str, old: Properties, new: Properties) -> Created:
+    """All but the tags make a new one."""
+    if {**old, "Tags": None} != {**new, "Tags": None}:
+        return _create_flow_log(context, new)
+    ec2 = context.client("ec2")
+    added, gone = tag_changes(old, new)
+    if gone:
+        ec2.delete_tags(Resources=[physical_id], Tags=[{"Key": key} for key in gone])
+    if added:
+        ec2.create_tags(Resources=[physical_id], Tags=[{"Key": key, "Value": value} for key, value in added.items()])
+    return Created(physical_id, {"Id": physical_id})
+
+
 def _delete_flow_log(context: ResourceContext, physical_id: str, properties: Properties) -> None:
     context.client("ec2").delete_flow_logs(FlowLogIds=[physical_id])
 
@@ -77,5 +91,5 @@ def _delete_flow_log(context: ResourceContext, physical_id: str, properties: Pro
 RESOURCES = (
     _rule("ingress", "SourceSecurityGroupId"),
     _rule("egress", "DestinationSecurityGroupId"),
-    ResourceType("AWS::EC2::FlowLog", _create_flow_log, _delete_flow_log, "ec2"),
+    ResourceType("AWS::EC2::FlowLog", _create_flow_log, _delete_flow_log, "ec2", update=_update_flow_log),
 )

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from localcloud.core.base import buckets, functions, requests
+from localcloud.core.base import buckets, census, functions, requests
 from localcloud.core.base.events import Events, Target
 from localcloud.core.base.identity import Identities
 from localcloud.core.base.internals import check_internals, prepare_environment
@@ -22,6 +22,7 @@ from localcloud.core.base.state import State
 from localcloud.core.base.trails import Trails
 from localcloud.core.cfn import ResourceType
 from localcloud.core.cloud import Cloud
+from localcloud.inventory import Resource
 
 __all__ = ["Base", "Target", "check_internals", "prepare_environment", "scope"]
 
@@ -74,6 +75,24 @@ class Base:
         self.state.load(lambda name: name == "cloudformation")
         self.stacks.fail_interrupted()
         self.stacks.ready.set()
+
+    def resources(self) -> Iterator[Resource]:
+        """What ministack's services hold; waits until CloudFormation's state is there."""
+        self.stacks.ready.wait()
+        return census.resources(self.state)
+
+    def is_service(self, signing_name: str) -> bool:
+        """Whether ministack has a service of that very name."""
+        from ministack import app
+
+        return signing_name in app.SERVICE_HANDLERS
+
+    def serves(self, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]]) -> bool:
+        """Whether one of ministack's services answers a request."""
+        from ministack import app
+        from ministack.core import router
+
+        return router.detect_service(method, path, headers, query) in app.SERVICE_HANDLERS
 
     def describe(
         self, service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]],

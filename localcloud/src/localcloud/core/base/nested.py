@@ -1,8 +1,9 @@
 """Nested stacks: what AWS does with them and ministack does not.
 
-Transforms of a nested template are applied; a nested stack that fails to be created rolls itself back, so that nothing
-of it is left; the parent's reason names the nested stack and its failed resources, as AWS words it; an update reaches
-every nested stack, whose SSM parameters may have other values by then, and keeps the attributes of what did not change.
+Types that are not served are refused before anything is made (`support`). Transforms of a nested template are applied;
+a nested stack that fails to be created rolls itself back, so that nothing of it is left; the parent's reason names the
+nested stack and its failed resources, as AWS words it; an update reaches every nested stack, whose SSM parameters may
+have other values by then, and keeps the attributes of what did not change.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextvars
 import logging
 from typing import Any
 
-from localcloud.core.base import references
+from localcloud.core.base import references, support
 
 logger = logging.getLogger("localcloud.base")
 
@@ -45,6 +46,7 @@ def install() -> None:
 
     def deploy_nested(logical_id: str, properties: dict[str, Any], parent: str, **previous: Any) -> Any:
         given = properties.get("Parameters") or {}
+        support.check_nested(str(properties.get("TemplateURL", "")), given, logical_id)
         _TRANSFORMING.set([{"Key": key, "Value": "" if value is None else str(value)} for key, value in given.items()])
         known = _children(parent)
         try:
@@ -90,6 +92,7 @@ def install() -> None:
     engine._parse_template = parse_and_transform
     changesets._parse_template = handlers._parse_template = parse_and_check
     provisioners._cfn_nested_stack_deploy = deploy_nested
+    support.install()
 
 
 def _children(parent: str) -> set[str]:

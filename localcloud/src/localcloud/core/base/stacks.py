@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import dropped, interrupted, nested, private_names, told
+from localcloud.core.base import dropped, interrupted, nested, private_names, stack_tags, told
 from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
@@ -41,6 +41,7 @@ class Stacks:
         ours = {resource.type for resource in resources}
         for resource in resources:
             provisioners._RESOURCE_HANDLERS[resource.type] = self._handlers(resource)
+        stack_tags.install(ours)
         original = stacks._runs_on_worker_thread
         stacks._runs_on_worker_thread = lambda kind: kind in ours or original(kind)
         self._made.install(ours)
@@ -62,7 +63,8 @@ class Stacks:
                 made = resource.do_create(context(stack_name, logical_id), properties or {})
             self._made.note(get_account_id(), get_region(), stack_name, logical_id, {
                 "PhysicalResourceId": made.physical_id, "ResourceType": resource.type,
-                "Properties": properties or {}, "Attributes": made.attributes,
+                "Properties": stack_tags.own(resource.type, get_region(), properties or {}),
+                "Attributes": made.attributes,
             })  # fmt: skip
             return made.physical_id, made.attributes
 
@@ -73,6 +75,8 @@ class Stacks:
             stack_name: str,
             logical_id: str | None = None,
         ) -> tuple[str, dict[str, Any]]:
+            if not stack_tags.updatable(resource.type, get_region()):
+                old, new = (stack_tags.own(resource.type, get_region(), given or {}) for given in (old, new))
             with _readable():
                 made = resource.do_update(context(stack_name, logical_id or ""), physical_id, old or {}, new or {})
             return made.physical_id, made.attributes

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from localcloud.core.base.scope import scope
 from localcloud.core.store import Store
@@ -17,6 +17,7 @@ logger = logging.getLogger("localcloud.base")
 # ministack forgets STS sessions at a restart; on AWS credentials outlive everything but their expiry.
 _SESSIONS = "sts"
 _PATIENCE_SECONDS = 20.0
+T = TypeVar("T")
 
 
 class State:
@@ -73,6 +74,13 @@ class State:
             for name, blob in changed:
                 self._saved[name] = hash(blob)
 
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Module → dictionary's name → its entries, of all modules that are in use."""
+        from ministack import app
+
+        found = {name: patiently(get_state) for name, get_state in app._build_persistence_save_dict().items()}
+        return {name: state for name, state in found.items() if state}
+
     def forget(self, module: str, name: str, key: str, account: str, region: str) -> None:
         """Remove an entry of a module's dictionary, and save that. One that is not there is no error."""
         from ministack import app
@@ -83,18 +91,26 @@ class State:
 
 
 def _snapshot(get_state: Callable[[], Any]) -> str | None:
-    """A module's state as JSON; None where it has none.
+    """A module's state as JSON; None where it has none."""
+    from ministack.core import persistence
+
+    def take() -> str | None:
+        state = get_state()
+        return None if state is None else json.dumps(state, default=persistence._json_default)
+
+    return patiently(take)
+
+
+def patiently(read: Callable[[], T]) -> T:
+    """What `read` returns.
 
     ministack copies dictionaries that other threads change meanwhile, and Python refuses to go on then. A busy module
     needs several attempts; what is acknowledged must be on disk, so patience ends late.
     """
-    from ministack.core import persistence
-
     deadline, pause = time.monotonic() + _PATIENCE_SECONDS, 0.002
     while True:
         try:
-            state = get_state()
-            return None if state is None else json.dumps(state, default=persistence._json_default)
+            return read()
         except RuntimeError:
             if time.monotonic() > deadline:
                 raise

@@ -156,6 +156,7 @@ class Budget(Api):
             "NewBudget": self._request("CreateBudget", {"Budget": named})["Budget"],
         }
         self.call(context, "UpdateBudget", request)
+        self.retag(context, schema, f"arn:aws:budgets::{context.account}:budget/{physical_id}", old, new)
         return {"Id": physical_id}
 
 
@@ -182,7 +183,7 @@ DECLARED = (
         Budget(
             "budgets", "CreateBudget", "UpdateBudget", "DeleteBudget",
             named={"AccountId": "account", "BudgetName": "id"}, fixed={"AccountId": "account"},
-            values={"Id": "properties.Budget.BudgetName"},
+            values={"Id": "properties.Budget.BudgetName"}, tagging=("TagResource", "UntagResource", ""),
         ),
         complete=_budget,
     ),
@@ -190,7 +191,7 @@ DECLARED = (
         "AWS::CloudWatch::CompositeAlarm",
         Api(
             "cloudwatch", "PutCompositeAlarm", "PutCompositeAlarm", "DeleteAlarms",
-            named={"AlarmNames": "[id]"},
+            named={"AlarmNames": "[id]"}, tagging=("TagResource", "UntagResource", "Arn"),
             values={"Arn": "join('', ['arn:aws:cloudwatch:', region, ':', account, ':alarm:', properties.AlarmName])"},
         ),
         name=("AlarmName", 255),

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from localcloud.core import Call, Cloud, Fault, now, operation, paginate, uuid
+from localcloud.core.tags import is_reserved
 from localcloud.services.codecommit.base import Base, Change, check_branch_name, check_repository_name
 from localcloud.services.codecommit.git import COMMIT_ID, ZERO, GitRepository
 
@@ -284,5 +285,5 @@ def _check_tags(tags: dict[str, str]) -> None:
     if len(tags) > 50:
         raise Fault("TooManyTagsException", f"A repository can have 50 tags; {len(tags)} given")
     for key in tags:
-        if key.lower().startswith("aws:"):
+        if is_reserved(key):
             raise Fault("InvalidSystemTagUsageException", f"The tag key '{key}' begins with aws:, which is AWS's own")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.core import Call, Cloud, Conflict, Fault, now, operation, paginate
+from localcloud.core.tags import is_reserved
 from localcloud.services.codepipeline import structure
 from localcloud.services.codepipeline.engine import Engine
 from localcloud.services.codepipeline.executions import ExecutionOperations
@@ -240,7 +241,7 @@ def _in_use(place: Place) -> Fault:
 
 def _tags(given: list[dict[str, str]]) -> dict[str, str]:
     for tag in given:
-        if tag["key"].lower().startswith("aws:"):
+        if is_reserved(tag["key"]):
             raise Fault("InvalidTagsException", f"Tag key '{tag['key']}' begins with the reserved prefix aws:.")
     tags = {tag["key"]: tag["value"] for tag in given}
     if len(tags) != len(given):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from localcloud.core import Call, Cloud, Fault, Service, Table, now, paginate, short_id
+from localcloud.core.tags import is_reserved
 
 Document = dict[str, Any]
 Item = TypeVar("Item")
@@ -209,8 +210,8 @@ def merge_tags(old: Sequence[Document], add: Sequence[Document], remove: Sequenc
     """A tag list with some added or replaced and some removed."""
     merged = {tag["Key"]: tag["Value"] for tag in old if tag["Key"] not in remove}
     merged |= {tag["Key"]: tag["Value"] for tag in add}
-    for key in merged:
-        if key.lower().startswith("aws:"):
+    for key in (tag["Key"] for tag in add):
+        if is_reserved(key):
             raise Fault("InvalidParametersException", f"The tag key '{key}' begins with aws:, which is AWS's own")
     if len(merged) > 50:
         raise Fault("InvalidParametersException", f"At most 50 tags are allowed; this makes {len(merged)}")

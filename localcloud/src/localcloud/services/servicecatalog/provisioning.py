@@ -95,7 +95,8 @@ class ProvisioningOperations(BrowseOperations, Work):
                 problem = f"The tag {key} must be one of {', '.join(values)}; given: {chosen or 'nothing'}"
                 raise Fault("InvalidParametersException", problem)
             given[key] = str(chosen)
-        kept = path.portfolio["Tags"] + product["Tags"]
+        # What AWS itself put on them (aws:cloudformation:…) says where they come from, not their products.
+        kept = [tag for tag in path.portfolio["Tags"] + product["Tags"] if not tag["Key"].startswith("aws:")]
         return merge_tags([{"Key": key, "Value": value} for key, value in given.items()], kept)
 
     def _stack_tags(
