@@ -122,6 +122,18 @@ def templates() -> list[Template]:
     return [Template(str(path.relative_to(REPOSITORY)), path.read_text(encoding="utf-8")) for path in paths]
 
 
+def branches(value: Any) -> Iterator[Any]:
+    """What a value may be: both sides of every Fn::If, lists taken apart, AWS::NoValue left out."""
+    if isinstance(value, dict) and set(value) == {"Fn::If"}:
+        for side in value["Fn::If"][1:]:
+            yield from branches(side)
+    elif isinstance(value, list):
+        for item in value:
+            yield from branches(item)
+    elif value != {"Ref": "AWS::NoValue"}:
+        yield value
+
+
 def listed(value: Any) -> list[Any]:
     """A value as a list: IAM takes one or many."""
     return value if isinstance(value, list) else [value]
@@ -143,7 +155,11 @@ def _named(name: str, template: Template) -> str:
         (r"KeyArn$", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d9d6f2e-0000-4000-8000-000000000000"),
         (r"RoleArn$", f"arn:aws:iam::{ACCOUNT}:role/name"),
         (r"(Boundary|Policy)Arn$", f"arn:aws:iam::{ACCOUNT}:policy/name"),
-        (r"FunctionArn$", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:name"),
+        (
+            r"ConnectionArn$",
+            f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/0d9d6f2e-0000-4000-8000-000000000000",
+        ),
+        (r"(Function|Runner)Arn$", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:name"),
         (r"AccountIds?$", ACCOUNT),
         (r"Prefix$", "releases/0123456789abcdef"),
     )
