@@ -63,6 +63,16 @@ deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<acc
 workload: $(VENV)/.demo ## A staging or production account: TOOLING=<account>
 	@$(BIN)/slipway platform workload --parameter ToolingAccountId=$(TOOLING)
 
+SOURCE ?= CodeCommit
+CONNECTION ?=
+REPOSITORY ?=
+APPROVE ?= false
+
+.PHONY: deliver
+deliver: $(VENV)/.demo ## The pipeline that deploys the platform from its repository: APPROVE=true; docs/delivery.md
+	@$(BIN)/slipway platform delivery --parameter SourceProvider=$(SOURCE) --parameter ConnectionArn=$(CONNECTION) \
+	  --parameter RepositoryId=$(REPOSITORY) --parameter ApproveChanges=$(APPROVE)
+
 ##@ Test
 .PHONY: test
 test: $(VENV)/.test ## Every test but test-faults

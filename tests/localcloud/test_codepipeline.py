@@ -361,3 +361,81 @@ def test_executions_go_on_after_a_power_cut(own_cloud: Any) -> None:
     bench.approve(queued)
     bench.approve(queued, execution=second)
     bench.ends(queued, second, "Succeeded")
+
+
+# -- connections ----------------------------------------------------------------------------------------------------
+
+CONNECTION = f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/0d9d6f2e-0000-4000-8000-000000000000"
+
+
+def connected(bench: Any, **configuration: str) -> dict[str, Any]:
+    """A source action by a connection."""
+    given = {"ConnectionArn": CONNECTION, "FullRepositoryId": "owner/name", "BranchName": "main", **configuration}
+    outputs = [{"name": "Code"}]
+    return dict(action("Source", "Source", "CodeStarSourceConnection", configuration=given, outputArtifacts=outputs))
+
+
+def test_a_connected_pipeline_is_kept_and_its_source_refused_by_name(bench: Any) -> None:
+    """A pipeline for another provider deploys with its trigger; what cannot be fetched offline says so, and by name."""
+    declared = bench.declare(f"connected-{uuid4().hex[:6]}", [approval()])
+    declared["stages"][0]["actions"] = [connected(bench, DetectChanges="false")]
+    push = [{"branches": {"includes": ["main"]}, "filePaths": {"excludes": ["docs/**"]}}]
+    declared |= {
+        "pipelineType": "V2",
+        "triggers": [
+            {
+                "providerType": "CodeStarSourceConnection",
+                "gitConfiguration": {"sourceActionName": "Source", "push": push},
+            }
+        ],
+    }
+    bench.pipelines.create_pipeline(pipeline=declared)
+    name = declared["name"]
+    kept = bench.pipelines.get_pipeline(name=name)["pipeline"]
+    assert kept["triggers"][0]["gitConfiguration"]["push"] == push
+    (first,) = bench.executions(name)
+    bench.ends(name, first["pipelineExecutionId"], "Failed")
+    (failed,) = bench.pipelines.list_action_executions(pipelineName=name)["actionExecutionDetails"]
+    said = failed["output"]["executionResult"]["errorDetails"]
+    assert said["code"] == "RevisionUnavailable"
+    assert "owner/name" in said["message"]
+    assert CONNECTION in said["message"]
+
+
+@pytest.mark.parametrize(
+    ("git", "message"),
+    [
+        ({"sourceActionName": "Nope", "push": [{"tags": {"includes": ["v*"]}}]}, "no source action"),
+        ({"sourceActionName": "Source"}, "neither push nor pullRequest"),
+        (
+            {"sourceActionName": "Source", "push": [{"filePaths": {"includes": ["a"]}}]},
+            "file paths without branches",
+        ),
+        (
+            {
+                "sourceActionName": "Source",
+                "push": [{"tags": {"includes": ["v*"]}, "branches": {"includes": ["main"]}}],
+            },
+            "tags beside branches",
+        ),
+    ],
+)
+def test_a_trigger_that_could_never_fire_is_refused(bench: Any, git: dict[str, Any], message: str) -> None:
+    """A wrong trigger fails the deployment; on AWS it would otherwise be found when no push starts anything."""
+    declared = bench.declare("triggered", [approval()], pipelineType="V2")
+    declared["stages"][0]["actions"] = [connected(bench)]
+    declared["triggers"] = [{"providerType": "CodeStarSourceConnection", "gitConfiguration": git}]
+    assert message in refused("InvalidStructureException", bench.pipelines.create_pipeline, pipeline=declared)
+    declared["stages"][0]["actions"] = [bench.source_action()]
+    declared["triggers"][0]["gitConfiguration"] = {**git, "sourceActionName": "Source"}
+    assert "is of provider S3" in refused(
+        "InvalidStructureException", bench.pipelines.create_pipeline, pipeline=declared
+    )
+
+
+def test_a_connection_that_is_none_is_refused(bench: Any) -> None:
+    """A pipeline whose source could never be fetched is not made."""
+    declared = bench.declare("unconnected", [approval()])
+    for wrong in ({"ConnectionArn": "arn:aws:s3:::bucket"}, {"FullRepositoryId": "name"}):
+        declared["stages"][0]["actions"] = [connected(bench, **wrong)]
+        refused("InvalidActionDeclarationException", bench.pipelines.create_pipeline, pipeline=declared)

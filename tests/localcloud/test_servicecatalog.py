@@ -556,3 +556,23 @@ def stack_exists(cloud: Any, name: str) -> bool:
         return bool(cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"])
     except ClientError:
         return False
+
+
+def test_a_deprecated_version_launches_nothing_but_keeps_what_was_launched(shop: Shop) -> None:
+    """AWS refuses launches from a deprecated version, and goes on changing what was launched from it."""
+    old = shop.version(PARAMETER, "soon-old")
+    name = f"kept-{uuid.uuid4().hex[:6]}"
+    assert shop.launch(name, old)["RecordDetail"]["Status"] == "SUCCEEDED"
+    shop.admin.update_provisioning_artifact(ProductId=shop.product, ProvisioningArtifactId=old, Guidance="DEPRECATED")
+    message = fails(
+        "InvalidParametersException", shop.person.provision_product, ProductId=shop.product,
+        ProvisioningArtifactId=old, ProvisionedProductName=f"{name}-2",
+    )  # fmt: skip
+    assert "deprecated" in message
+    begun = shop.person.update_provisioned_product(
+        ProvisionedProductName=name, ProductId=shop.product, ProvisioningArtifactId=old,
+        ProvisioningParameters=[{"Key": "Value", "Value": "second"}],
+    )  # fmt: skip
+    assert shop.ended(begun)["RecordDetail"]["Status"] == "SUCCEEDED"
+    shown = shop.person.describe_product(Id=shop.product)["ProvisioningArtifacts"]
+    assert {item["Name"]: item["Guidance"] for item in shown}["soon-old"] == "DEPRECATED"

@@ -85,7 +85,7 @@ def test_what_works_without_a_caller_is_recorded_as_its_role(questions: list[Que
         ("slipway-release-cloudformation", "sagemaker:CreateEndpoint"),
         ("slipway-release-cloudformation", "iam:PassRole"),
         ("slipway-launch-project", "codebuild:CreateProject"),
-        ("slipway-platform-deployer", "servicecatalog:CreateConstraint"),
+        ("slipway-publish", "servicecatalog:CreateConstraint"),
         ("slipway-build-runner", "codebuild:StartBuild"),
         ("slipway-DataScientist", "codecommit:GitPush"),
         ("events.amazonaws.com", "sts:AssumeRole"),

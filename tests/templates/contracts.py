@@ -13,7 +13,10 @@ from typing import Any
 
 import yaml
 
-from tests.templates.library import Template
+from slipway.errors import SlipwayError
+from slipway.platform.delivery import ROOTS
+from slipway.platform.products import Product, ProductFile
+from tests.templates.library import Template, branches
 
 SSM_TYPE = "AWS::SSM::Parameter::Value<"
 DEFAULT_NAMESPACE = "slipway"
@@ -105,7 +108,7 @@ def _outputs_read(value: Any) -> Iterator[tuple[str, str]]:
 def roots(templates: list[Template]) -> Iterator[str]:
     """The one-click roots hold nested stacks and nothing else."""
     for template in templates:
-        if template.name in {"cfn/audit.yaml", "cfn/platform.yaml", "cfn/workbench.yaml", "cfn/workload.yaml"}:
+        if template.name in {f"cfn/{root}.yaml" for root in (*ROOTS, "audit", "projects", "workbench")}:
             for name, resource in template.resources.items():
                 if resource["Type"] != "AWS::CloudFormation::Stack":
                     yield f"{template.name}: {name} is a resource of its own: move it into a layer"
@@ -141,7 +144,7 @@ def _action_variables(templates: list[Template]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for template in templates:
         for _, pipeline in template.of("AWS::CodePipeline::Pipeline"):
-            for action in (action for stage in pipeline["Stages"] for action in stage["Actions"]):
+            for action in (action for stage in pipeline["Stages"] for action in branches(stage["Actions"])):
                 text = action["Configuration"].get("EnvironmentVariables", "[]")
                 project = str(action["Configuration"].get("ProjectName", {}).get("Ref", "")).removesuffix("Project")
                 found.setdefault(project, set()).update(variable["name"] for variable in json.loads(text))
@@ -151,15 +154,21 @@ def _action_variables(templates: list[Template]) -> dict[str, set[str]]:
 
 
 def product_files(templates: list[Template], repository: Path) -> Iterator[str]:
-    """A product's page in the catalogue says what its product.json says."""
-    (catalogue,) = (template for template in templates if template.name == "cfn/catalogue.yaml")
-    shown = {
-        (properties["Name"], properties["Owner"], properties["Description"], properties["SupportDescription"])
-        for _, properties in catalogue.of("AWS::ServiceCatalog::CloudFormationProduct")
-    }
-    for path in sorted((repository / "service-catalog").glob("*/product.json")):
-        said = json.loads(path.read_text(encoding="utf-8"))
-        if (said["name"], said["owner"], said["description"], said["support"]) not in shown:
-            yield f"{path.relative_to(repository)}: cfn/catalogue.yaml publishes no product with these texts"
-        if f"Version {said['version']} of" not in catalogue.text:
-            yield f"{path.relative_to(repository)}: cfn/catalogue.yaml does not publish version {said['version']}"
+    """Every folder of service-catalog/ is a product: it has its page, its launch role, and a place for its release."""
+    known = published(templates)
+    for folder in sorted(path for path in (repository / "service-catalog").iterdir() if path.is_dir()):
+        where = str(folder.relative_to(repository))
+        for needed in ("product.json", "product.yaml"):
+            if not (folder / needed).is_file():
+                yield f"{where}: there is no {needed}"
+                break
+        else:
+            page = ProductFile.model_validate_json((folder / "product.json").read_text(encoding="utf-8"))
+            product = Product(folder.name, page, "0" * 64, (folder / "product.yaml").read_text(encoding="utf-8"))
+            try:
+                product.rendered("releases/0123456789abcdef", "other")
+            except SlipwayError as error:
+                yield str(error)
+        contract = f"/{DEFAULT_NAMESPACE}/platform/catalogue/{folder.name}-launch-role-arn"
+        if contract not in known:
+            yield f"{where}: no template publishes {contract}, the role it is launched with"

@@ -122,18 +122,21 @@ def templates() -> list[Template]:
     return [Template(str(path.relative_to(REPOSITORY)), path.read_text(encoding="utf-8")) for path in paths]
 
 
+def branches(value: Any) -> Iterator[Any]:
+    """What a value may be: both sides of every Fn::If, lists taken apart, AWS::NoValue left out."""
+    if isinstance(value, dict) and set(value) == {"Fn::If"}:
+        for side in value["Fn::If"][1:]:
+            yield from branches(side)
+    elif isinstance(value, list):
+        for item in value:
+            yield from branches(item)
+    elif value != {"Ref": "AWS::NoValue"}:
+        yield value
+
+
 def listed(value: Any) -> list[Any]:
     """A value as a list: IAM takes one or many."""
     return value if isinstance(value, list) else [value]
-
-
-def branches(value: Any) -> Iterator[Any]:
-    """Every alternative of a value that may be an Fn::If; those that are left out are left out here, too."""
-    if isinstance(value, dict) and set(value) == {"Fn::If"}:
-        for alternative in value["Fn::If"][1:]:
-            yield from branches(alternative)
-    elif value != {"Ref": "AWS::NoValue"}:
-        yield value
 
 
 def substitutions(text: str) -> list[str]:
@@ -158,7 +161,11 @@ def _named(name: str, template: Template) -> str:
         (r"(Boundary|Policy)Arn$", f"arn:aws:iam::{ACCOUNT}:policy/name"),
         (r"TopicArn$", f"arn:aws:sns:{REGION}:{ACCOUNT}:name"),
         (r"QueueArn$", f"arn:aws:sqs:{REGION}:{ACCOUNT}:name"),
-        (r"FunctionArn$", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:name"),
+        (
+            r"ConnectionArn$",
+            f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/0d9d6f2e-0000-4000-8000-000000000000",
+        ),
+        (r"(Function|Runner)Arn$", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:name"),
         (r"AccountIds?$", ACCOUNT),
         (r"Prefix$", "releases/0123456789abcdef"),
     )

@@ -82,7 +82,7 @@ def test_the_services_of_the_audit_are_beyond_the_boundary(service: str) -> None
         assert not allowed(f"{service}:{action}", "*")
 
 
-@pytest.mark.parametrize("stack", ["audit", "bootstrap", "deployer", "guardrails"])
+@pytest.mark.parametrize("stack", ["audit", "bootstrap", "deployer", "deployer-policies", "guardrails"])
 def test_the_foundation_is_changed_by_administrators_alone(stack: str) -> None:
     """The Full Stack Developer changes stacks of the same namespace, through the deployer."""
     developer = f"arn:aws:iam::{ACCOUNT}:role/{NAMESPACE}-FullStackDeveloper"

@@ -74,6 +74,20 @@ def test_broken_promises_are_found(tmp_path: Path) -> None:
     assert any("Lake is a resource" in problem for problem in contracts.roots([root]))
 
 
+def test_a_folder_that_is_no_product_is_found(tmp_path: Path) -> None:
+    """A product without its page, its role, or a place for its release would fail when it is published: too late."""
+    for name, files in {"bare": (), "rootless": ("product.json", "product.yaml")}.items():
+        (tmp_path / "service-catalog" / name).mkdir(parents=True)
+        for file in files:
+            source = REPOSITORY / "service-catalog" / "project" / file
+            text = source.read_text(encoding="utf-8").replace("releases/0000000000000000", "releases/fixed")
+            (tmp_path / "service-catalog" / name / file).write_text(text, encoding="utf-8")
+    found = list(contracts.product_files(ALL, tmp_path))
+    assert any("bare: there is no product.json" in problem for problem in found)
+    assert any("rootless/product.yaml: needs one line" in problem for problem in found)
+    assert sum("-launch-role-arn" in problem for problem in found) == 2
+
+
 def test_missing_variables_are_found(tmp_path: Path) -> None:
     (tmp_path / "buildspecs").mkdir()
     spec = "phases: {build: {commands: ['echo $GIVEN ${MISSING} $CODEBUILD_BUILD_ID']}}\n"

@@ -36,6 +36,11 @@ MISTAKEN = (
     ("RESOURCE_MISMATCH", "sagemaker:CreateSpace", "the variable's colon; AmazonSageMakerFullAccess has the same ARN"),
     ("RESOURCE_MISMATCH", "sagemaker:CreateApp", "the variable's colon; AmazonSageMakerFullAccess has the same ARN"),
     ("RESOURCE_MISMATCH", "sagemaker-mlflow:", "a tracking server; Developer Guide, VPC endpoint policy for MLflow"),
+    (
+        "RESOURCE_MISMATCH",
+        "codestar-connections:UseConnection",
+        "the connection that is given bears the old name or the new",
+    ),
     ("RESOURCE_MISMATCH", "sagemaker:CreateModel", "also on another account's model package: Developer Guide"),
 )
 
@@ -94,3 +99,17 @@ def test_parliament_would_find_something(statement: dict[str, Any], expected: st
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
     found = findings(Template("planted.yaml", "Resources: {}"), Policy("Role", "work", "identity", document))
     assert any(expected in finding for finding in found), found
+
+
+def test_no_project_session_reaches_the_platforms_repository() -> None:
+    """A session names its project itself: one that names it like the platform's repository must find a closed door."""
+    (template,) = (template for template in ALL if template.name == "cfn/project-personas.yaml")
+    for policy in policies(template):
+        text = json.dumps(policy.document)
+        if "codecommit:GitPush" in text and "aws:PrincipalTag/Project" in text:
+            doors = [statement for statement in policy.statements if statement["Effect"] == "Deny"]
+            closed = [door for door in doors if door["Action"] == "codecommit:*" and "Condition" not in door]
+            assert any(str(door["Resource"]).endswith("${Namespace}-platform'}") for door in closed), policy.owner
+            break
+    else:
+        pytest.fail("nobody pushes to a project's repository any more: look for who does")

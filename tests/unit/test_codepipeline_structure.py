@@ -133,7 +133,9 @@ CASES: list[tuple[str, str, Change]] = [
     (
         STRUCTURE,
         "CodeStarSourceConnection",
-        lambda p: p.update(triggers=[{"providerType": "CodeStarSourceConnection"}]),
+        lambda p: p.update(
+            triggers=[{"providerType": "CodeStarSourceConnection", "gitConfiguration": {"sourceActionName": "Source"}}]
+        ),
     ),
     (STRUCTURE, "variable names must be unique", lambda p: p["variables"].append({"name": "Suffix"})),
     (STAGE, "at least 1", lambda p: stages(p)[1].update(actions=[])),

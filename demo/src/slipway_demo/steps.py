@@ -157,6 +157,7 @@ def _provision(demo: Demo, catalogue: Any, failed: dict[str, Any] | None) -> dic
         raise Stop("Service Catalog shows the Data Science Admin no project product")
     product = products[0]["ProductId"]
     artifacts = catalogue.describe_product(Id=product)["ProvisioningArtifacts"]
+    artifacts = [artifact for artifact in artifacts if artifact.get("Guidance") != "DEPRECATED"]
     path = catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"]
     given = {"ProjectName": PROJECT, "Description": "Arrival delay of flights, predicted at push-back"}
     record = catalogue.provision_product(

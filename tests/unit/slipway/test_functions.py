@@ -69,10 +69,11 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def build(session: Session, *states: str, **more: Any) -> None:
+def build(session: Session, *states: str, request: str = "Create", **more: Any) -> None:
     variables = [
         {"name": "A", "value": "x", "type": "PLAINTEXT"},
         {"name": "B", "value": "1", "type": "PLAINTEXT"},
+        {"name": "STACK_REQUEST", "value": request, "type": "PLAINTEXT"},
     ]
     expected = {"projectName": "slipway-stamp", "environmentVariablesOverride": variables}
     session.stub("codebuild", "start_build", {"build": {"id": BUILD}}, expected)
@@ -108,6 +109,22 @@ def test_what_needs_no_build_runs_none(url: str, session: Session, kind: str, ru
     assert Receiver.got[0]["PhysicalResourceId"] == "build/old"
 
 
+def test_what_takes_back_runs_its_build_at_deletion_too(url: str, session: Session) -> None:
+    """What a build put into another service goes with the stack; what was never made needs no taking back."""
+    build(session, "SUCCEEDED", request="Delete")
+    build_runner.handler(event(url, "Delete", RunOn="Create", RunOnDelete="true"), CONTEXT)
+    assert Receiver.got[0]["Data"] == {"BuildId": BUILD}
+    assert not build_runner.wanted("Delete", {"RunOnDelete": "true"}, build_runner.NEVER_MADE + "1")
+    assert not build_runner.wanted("Delete", {}, "build/old")
+
+
+def test_a_failed_creation_bears_an_identifier_that_needs_no_deletion(url: str, session: Session) -> None:
+    """Or else the rollback would run the very build that has just failed."""
+    session.refuse("codebuild", "start_build", "AccessDeniedException", "no")
+    build_runner.handler(event(url), CONTEXT)
+    assert Receiver.got[0]["PhysicalResourceId"].startswith(build_runner.NEVER_MADE)
+
+
 def test_a_build_that_fails_says_why(url: str, session: Session) -> None:
     phase = {
         "phaseType": "BUILD",
@@ -138,7 +155,7 @@ def test_a_build_that_never_ends_is_given_up(session: Session) -> None:
     moments = iter([0.0, 10.0, 99.0])
     with pytest.raises(build_runner.BuildFailed, match="has not ended after 60 seconds"):
         build_runner.run(
-            session, event("")["ResourceProperties"], 60, sleep=lambda _: None, clock=lambda: next(moments)
+            session, event("")["ResourceProperties"], 60, "Create", sleep=lambda _: None, clock=lambda: next(moments)
         )
 
 

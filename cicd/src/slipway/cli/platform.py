@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.cli import common
+from slipway.cli import delivery as deliveries
 from slipway.errors import SlipwayError
 from slipway.progress import Progress, table
 from slipway.settings import environment
@@ -20,9 +21,11 @@ def add(verbs: Any) -> None:
         "bootstrap": "deploy an account's foundation, as its administrator: once for each account, and for upgrades",
         "deploy": "deploy the platform into the tooling account, as the Full Stack Developer",
         "workload": "deploy a staging or production account's part, as its Full Stack Developer",
+        "delivery": "deploy the pipeline that delivers the platform from its repository, beside the platform",
         "package": "pack the assets of a release into a folder, for a look at them",
     }
-    for name, run in (("bootstrap", bootstrap), ("deploy", deploy), ("workload", workload), ("package", package)):
+    runs = (bootstrap, deploy, workload, delivery, package)
+    for name, run in ((run.__name__, run) for run in runs):
         verb = verbs.add_parser(name, help=texts[name])
         verb.add_argument("--repository", type=Path, default=Path(), help="the platform repository (default: here)")
         if name == "package":
@@ -39,6 +42,7 @@ def add(verbs: Any) -> None:
                 help="a parameter of the root template; may be given several times",
             )
         verb.set_defaults(run=run)
+    deliveries.add(verbs)
     made = verbs.add_parser("artifacts", help="mirror the base image, publish the package, build the build image")
     made.add_argument("--wheel", type=Path, required=True, help="the wheel to publish")
     made.add_argument("--context", type=Path, default=Path(), help="the build image's context (default: here)")
@@ -88,6 +92,14 @@ def workload(given: argparse.Namespace) -> None:
 
     progress = Progress()
     _tell(deployer.release(_deployment(given), "workload", progress), progress)
+
+
+def delivery(given: argparse.Namespace) -> None:
+    """slipway platform delivery"""
+    from slipway.platform import deploy as deployer
+
+    progress = Progress()
+    _tell(deployer.release(_deployment(given), "delivery", progress), progress)
 
 
 def package(given: argparse.Namespace) -> None:

@@ -1,8 +1,9 @@
 """A custom resource that runs a CodeBuild project for a stack and answers when it has ended.
 
-Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create or CreateAndUpdate).
-What the buildspec exports (`exported-variables`) becomes attributes of the resource.
-A deletion undoes nothing: what a build made (packages, images, a repository's first commit) has owners of its own.
+Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create or CreateAndUpdate);
+RunOnDelete (true where the build takes back what it made). The build's variable STACK_REQUEST is Create, Update or
+Delete. What the buildspec exports (`exported-variables`) becomes attributes of the resource. Without RunOnDelete a
+deletion undoes nothing: what a build made (packages, images, a repository's first commit) has owners of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ logger = Logger(service="build-runner")
 # CloudFormation has to be told before Lambda ends the function.
 RESERVE_SECONDS = 45.0
 LOG_LINES = 12
+# The identifier of a resource that never came to be; its deletion has nothing to take back.
+NEVER_MADE = "none/"
 # CodeBuild's own lines about phases, between those of the commands.
 FRAME = "[Container]"
 
@@ -39,20 +42,30 @@ def handler(event: dict[str, Any], context: Any) -> None:
     logger.info("request", kind=kind, project=properties.get("BuildProject"))
     try:
         data = {}
-        if kind == "Create" or (kind == "Update" and properties.get("RunOn") == "CreateAndUpdate"):
+        if wanted(kind, properties, physical_id):
             seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-            data = run(boto3.Session(), properties, seconds)
+            data = run(boto3.Session(), properties, seconds, kind)
         body = answer(event, "SUCCESS", physical_id, data)
     except Exception as error:
         logger.exception("failed")
+        if kind == "Create":
+            physical_id = f"{NEVER_MADE}{event['RequestId']}"
         body = answer(event, "FAILED", physical_id, reason=str(error) or type(error).__name__)
     send(event, body)
+
+
+def wanted(kind: str, properties: Mapping[str, Any], physical_id: str) -> bool:
+    """Whether this request runs the build."""
+    if kind == "Delete":
+        return str(properties.get("RunOnDelete", "")).lower() == "true" and not physical_id.startswith(NEVER_MADE)
+    return kind == "Create" or (kind == "Update" and properties.get("RunOn") == "CreateAndUpdate")
 
 
 def run(
     session: Any,
     properties: Mapping[str, Any],
     seconds: float,
+    kind: str,
     *,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -64,7 +77,7 @@ def run(
     codebuild = session.client("codebuild")
     variables = [
         {"name": name, "value": str(value), "type": "PLAINTEXT"}
-        for name, value in sorted(properties.get("Variables", {}).items())
+        for name, value in sorted({"STACK_REQUEST": kind, **properties.get("Variables", {})}.items())
     ]
     started = codebuild.start_build(projectName=properties["BuildProject"], environmentVariablesOverride=variables)
     build_id = str(started["build"]["id"])

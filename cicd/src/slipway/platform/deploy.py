@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from slipway.errors import SlipwayError
-from slipway.platform import assets, stacks
+from slipway.platform import assets, parameters, stacks
 from slipway.progress import Progress
 
 # An account's administrator deploys these, in this order, before the platform has any role of its own.
-BOOTSTRAP = ("bootstrap", "guardrails", "deployer")
+BOOTSTRAP = ("bootstrap", "guardrails", "deployer-policies", "deployer")
 # And this after them: what watches the platform, which who deploys the platform must not change.
 AUDIT = "audit"
 
@@ -46,7 +44,7 @@ def bootstrap(deployment: Deployment, progress: Progress) -> dict[str, str]:
 def release(
     deployment: Deployment, root: str, progress: Progress, packed: assets.Assets | None = None
 ) -> dict[str, str]:
-    """A root stack: `platform` in the tooling account, `workload` in a staging or production account.
+    """A root stack: `platform` and `delivery` in the tooling account, `workload` in a staging or production account.
 
     Packs and uploads the assets (pass `packed` to pack once for several accounts), then deploys with the account's
     deployer role. Returns the stack's outputs.
@@ -77,8 +75,10 @@ def _deploy(
     role_arn: str | None,
     progress: Progress,
 ) -> dict[str, str]:
-    wanted = {"Namespace": deployment.namespace, **given, **deployment.parameters}
-    known = _parameters(template)
+    known = parameters.of_template(template)
+    account = deployment.session.client("sts").get_caller_identity()["Account"]
+    stated = parameters.stated(deployment.repository, root, account, known)
+    wanted = {"Namespace": deployment.namespace, **given, **stated, **deployment.parameters}
     stack = stacks.Stack(
         name=f"{deployment.namespace}-{root}",
         template=template,
@@ -99,18 +99,8 @@ def _template(repository: Path, root: str) -> str:
     return content.decode()
 
 
-def _parameters(template: str) -> set[str]:
-    """The names of a template's parameters."""
-
-    class Loader(yaml.SafeLoader):
-        """Reads a template's short forms as nothing: only names are wanted."""
-
-    Loader.add_multi_constructor("!", lambda *_: None)
-    return set(yaml.load(template, Loader).get("Parameters", {}))  # noqa: S506 - it is a SafeLoader
-
-
 def _refuse_unknown(given: Mapping[str, str], templates: Mapping[str, str]) -> None:
-    known = set().union(*(_parameters(template) for template in templates.values()))
+    known = set().union(*(parameters.of_template(template) for template in templates.values()))
     if unknown := sorted(set(given) - known):
         files = ", ".join(f"cfn/{root}.yaml" for root in templates)
         raise SlipwayError(

@@ -6,6 +6,7 @@ The facts are those of the "Action structure reference" and "Rule structure refe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,20 @@ def _boolean(action: Action, key: str) -> Iterator[str]:
 def _codecommit(action: Action) -> Iterator[str]:
     yield from _one_of(action, "OutputArtifactFormat", ("CODE_ZIP", "CODEBUILD_CLONE_REF"))
     yield from _boolean(action, "PollForSourceChanges")
+
+
+_CONNECTION = re.compile(r"arn:aws(-[\w]+)*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/[\w-]+")
+
+
+def _connection(action: Action) -> Iterator[str]:
+    yield from _one_of(action, "OutputArtifactFormat", ("CODE_ZIP", "CODEBUILD_CLONE_REF"))
+    yield from _boolean(action, "DetectChanges")
+    given = configuration(action)
+    arn, repository = given.get("ConnectionArn", ""), given.get("FullRepositoryId", "")
+    if arn and not _has_reference(arn) and not _CONNECTION.fullmatch(arn):
+        yield f"configuration 'ConnectionArn' is '{arn}', which is no ARN of a connection"
+    if repository and not _has_reference(repository) and "/" not in repository:
+        yield f"configuration 'FullRepositoryId' is '{repository}'; the form is owner/name"
 
 
 def _s3_source(action: Action) -> Iterator[str]:
@@ -190,6 +205,15 @@ _PROVIDERS = (
         _keys("PollForSourceChanges AllowOverrideForS3ObjectKey"),
         _s3_source,
     ),
+    Provider(
+        "Source",
+        "CodeStarSourceConnection",
+        (0, 0),
+        (1, 1),
+        _keys("ConnectionArn FullRepositoryId BranchName"),
+        _keys("DetectChanges OutputArtifactFormat"),
+        _connection,
+    ),
     Provider("Source", "ECR", (0, 0), (1, 1), _keys("RepositoryName"), _keys("ImageTag")),
     Provider("Build", "CodeBuild", (1, 5), (0, 5), _keys("ProjectName"), _BUILD_KEYS, _codebuild),
     Provider("Test", "CodeBuild", (1, 5), (0, 5), _keys("ProjectName"), _BUILD_KEYS, _codebuild),
@@ -229,7 +253,6 @@ PROVIDERS: dict[tuple[str, str], Provider] = {(p.category, p.name): p for p in _
 
 NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
     {
-        ("Source", "CodeStarSourceConnection"),
         ("Build", "ECRBuildAndPublish"),
         ("Compute", "Commands"),
         ("Deploy", "AppConfig"),

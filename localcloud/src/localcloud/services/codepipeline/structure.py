@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localcloud.core import Fault
-from localcloud.services.codepipeline import stages
+from localcloud.services.codepipeline import stages, triggers
 from localcloud.services.codepipeline.catalogue import NOT_SERVED, PROVIDERS, Provider, configuration
 from localcloud.services.codepipeline.variables import EXECUTION_KEYS, RESERVED, references, split
 
@@ -91,11 +91,7 @@ def _check_type(pipeline: Declaration) -> None:
     if repeated:
         raise _structure(f"Pipeline variable names must be unique. Declared more than once: {', '.join(repeated)}")
     if pipeline["pipelineType"] == "V2":
-        if pipeline.get("triggers"):
-            raise _structure(
-                "Triggers need a source action of provider CodeStarSourceConnection, which is not served by the local "
-                "cloud; start the pipeline from an EventBridge rule."
-            )
+        triggers.validate(pipeline)
         return
     upgrade = "can only be used when pipelineType is set to V2. Please update the pipelineType to use this feature."
     if pipeline["executionMode"] != "SUPERSEDED":

@@ -28,6 +28,9 @@ class ProvisioningOperations(BrowseOperations, Work):
         artifact = self.artifact_named(
             call, product["Id"], given.get("ProvisioningArtifactId"), given.get("ProvisioningArtifactName"), active=True
         )
+        if artifact["Guidance"] == "DEPRECATED":  # what was launched from it may still be changed
+            problem = f"{artifact['Id']} ({artifact['Name']}) is deprecated: new products cannot be launched from it"
+            raise Fault("InvalidParametersException", problem)
         if given.get("ProvisioningPreferences"):
             raise Fault("NotImplemented", "ProvisioningPreferences (stack sets) is not served by the local cloud", 501)
         if given.get("NotificationArns"):  # the stack would be made, and nobody would hear of it

@@ -7,11 +7,12 @@ from localcloud.services.codepipeline.actions.base import ActionProvider
 from localcloud.services.codepipeline.actions.builds import CodeBuildAction
 from localcloud.services.codepipeline.actions.deploys import S3Deploy
 from localcloud.services.codepipeline.actions.invokes import LambdaInvoke, StepFunctionsInvoke
-from localcloud.services.codepipeline.actions.sources import CodeCommitSource, ECRSource, S3Source
+from localcloud.services.codepipeline.actions.sources import CodeCommitSource, ConnectionSource, ECRSource, S3Source
 from localcloud.services.codepipeline.actions.stacks import CloudFormationDeploy
 
 REGISTRY: dict[tuple[str, str], ActionProvider] = {
     ("Source", "CodeCommit"): CodeCommitSource(),
+    ("Source", "CodeStarSourceConnection"): ConnectionSource(),
     ("Source", "S3"): S3Source(),
     ("Source", "ECR"): ECRSource(),
     ("Build", "CodeBuild"): CodeBuildAction(),

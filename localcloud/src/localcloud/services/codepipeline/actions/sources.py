@@ -1,4 +1,4 @@
-"""Source actions: CodeCommit, S3 and ECR."""
+"""Source actions: CodeCommit, S3 and ECR; a connection's is refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from localcloud.services.codepipeline.catalogue import is_true
 
 REVISION_TYPES = {
     "CodeCommit": ("COMMIT_ID",),
+    "CodeStarSourceConnection": ("COMMIT_ID",),
     "S3": ("S3_OBJECT_VERSION_ID", "S3_OBJECT_KEY"),
     "ECR": ("IMAGE_DIGEST",),
 }
@@ -198,6 +199,19 @@ class ECRSource(_Source):
                 "RepositoryName": repository,
             },
             revision={"revisionId": image["imageDigest"], "revisionSummary": f"Image tag {tag}"},
+        )
+
+
+class ConnectionSource(_Source):
+    """A repository at GitHub, GitLab or Bitbucket, which no machine without the internet reaches."""
+
+    def start(self, job: Job) -> Outcome:
+        """Refuse by name: there is nothing that could be fetched in its place."""
+        given = job.configuration
+        raise ActionError(
+            "RevisionUnavailable",
+            f"{given['FullRepositoryId']}, branch {given['BranchName']}, is reached through the connection "
+            f"{given['ConnectionArn']} at another provider; the local cloud fetches from CodeCommit, S3 and ECR alone.",
         )
 
 
