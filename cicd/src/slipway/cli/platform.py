@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from slipway.cli import common
+from slipway.cli import common, operations
 from slipway.errors import SlipwayError
 from slipway.progress import Progress, table
 from slipway.settings import environment
@@ -30,14 +30,7 @@ def add(verbs: Any) -> None:
                 "--output", type=Path, default=Path("build/assets"), help="folder (default: build/assets)"
             )
         else:
-            common.add_namespace(verb)
-            verb.add_argument(
-                "--parameter",
-                action="append",
-                default=[],
-                metavar="NAME=VALUE",
-                help="a parameter of the root template; may be given several times",
-            )
+            common.add_deployment(verb, repository=False)
         verb.set_defaults(run=run)
     made = verbs.add_parser("artifacts", help="mirror the base image, publish the package, build the build image")
     made.add_argument("--wheel", type=Path, required=True, help="the wheel to publish")
@@ -45,18 +38,7 @@ def add(verbs: Any) -> None:
     common.add_namespace(made)
     common.add_pip_configuration(made)
     made.set_defaults(run=artifacts)
-
-
-def _deployment(given: argparse.Namespace) -> Any:
-    from slipway.platform.deploy import Deployment
-
-    parameters = {}
-    for pair in given.parameter:
-        name, sign, value = pair.partition("=")
-        if not sign or not name:
-            raise SlipwayError(f"--parameter: given {pair!r}, allowed NAME=VALUE")
-        parameters[name] = value
-    return Deployment(common.session(), common.namespace(given), given.repository.resolve(), parameters)
+    operations.add(verbs)
 
 
 def _tell(outputs: dict[str, str], progress: Progress) -> None:
@@ -70,7 +52,7 @@ def bootstrap(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.bootstrap(_deployment(given), progress), progress)
+    _tell(deployer.bootstrap(common.deployment(given), progress), progress)
 
 
 def deploy(given: argparse.Namespace) -> None:
@@ -78,7 +60,7 @@ def deploy(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.release(_deployment(given), "platform", progress), progress)
+    _tell(deployer.release(common.deployment(given), "platform", progress), progress)
 
 
 def workload(given: argparse.Namespace) -> None:
@@ -86,7 +68,7 @@ def workload(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.release(_deployment(given), "workload", progress), progress)
+    _tell(deployer.release(common.deployment(given), "workload", progress), progress)
 
 
 def package(given: argparse.Namespace) -> None:

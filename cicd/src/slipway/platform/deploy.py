@@ -45,6 +45,14 @@ def release(
     Packs and uploads the assets (pass `packed` to pack once for several accounts), then deploys with the account's
     deployer role. Returns the stack's outputs.
     """
+    stack = prepared(deployment, root, progress, packed)
+    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
+
+
+def prepared(
+    deployment: Deployment, root: str, progress: Progress, packed: assets.Assets | None = None
+) -> stacks.Stack:
+    """The root stack as it would be deployed, with its assets uploaded: templates of nested stacks are read there."""
     session, namespace = deployment.session, deployment.namespace
     template = _template(deployment.repository, root)
     _refuse_unknown(deployment.parameters, {root: template})
@@ -56,7 +64,7 @@ def release(
     progress.say(f"assets {packed.digest}: {f'{uploaded} files uploaded' if uploaded else 'unchanged'}")
     given = {"AssetsBucket": bucket, "AssetsPrefix": packed.prefix}
     role = f"arn:{partition}:iam::{account}:role/{namespace}-platform-deployer"
-    return _deploy(deployment, root, template, given, role, progress)
+    return _stack(deployment, root, template, given, role)
 
 
 def _deploy(
@@ -67,16 +75,23 @@ def _deploy(
     role_arn: str | None,
     progress: Progress,
 ) -> dict[str, str]:
+    stack = _stack(deployment, root, template, given, role_arn)
+    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
+
+
+def _stack(
+    deployment: Deployment, root: str, template: str, given: Mapping[str, str], role_arn: str | None
+) -> stacks.Stack:
     wanted = {"Namespace": deployment.namespace, **given, **deployment.parameters}
     known = _parameters(template)
-    stack = stacks.Stack(
+    return stacks.Stack(
         name=f"{deployment.namespace}-{root}",
         template=template,
         parameters={name: value for name, value in wanted.items() if name in known},
         role_arn=role_arn,
         tags={"Namespace": deployment.namespace, "Project": "platform"},
+        names=frozenset(known),
     )
-    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
 
 
 def _template(repository: Path, root: str) -> str:

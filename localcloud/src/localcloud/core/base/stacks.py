@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import dropped, interrupted, nested
+from localcloud.core.base import deletion, dropped, hierarchy, interrupted, nested
 from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
@@ -31,6 +31,8 @@ class Stacks:
         self._acting.install()
         dropped.install()
         nested.install()
+        hierarchy.install()
+        deletion.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:
         """Teach CloudFormation our types. Their provisioning calls back over HTTP, so it runs on worker threads."""
