@@ -14,6 +14,9 @@ PERSONA ?=
 PROJECT ?=
 ACCOUNT ?=
 PARAMETERS ?=
+# Parameters of a deployment: what is not given stays as the stack has it.
+GIVEN = $(if $(STAGING),--parameter StagingAccountId=$(STAGING)) $(if $(PRODUCTION),--parameter ProductionAccountId=$(PRODUCTION)) \
+  $(if $(TOOLING),--parameter ToolingAccountId=$(TOOLING))
 
 .PHONY: help
 help: ## This list
@@ -55,13 +58,29 @@ env: $(VENV)/.demo ## Exports for any AWS tool: PERSONA=DataScientist PROJECT=fl
 bootstrap: $(VENV)/.demo ## Once in each account, as its administrator: PARAMETERS="CloudTrail=existing Config=rules-only"
 	@$(BIN)/slipway platform bootstrap $(addprefix --parameter ,$(PARAMETERS))
 
+.PHONY: preflight
+preflight: $(VENV)/.demo ## What would make `make deploy` fail, with the commands that mend it (TOOLING=<account>: `make workload`)
+	@$(BIN)/slipway platform preflight $(if $(TOOLING),--root workload) $(GIVEN)
+
+.PHONY: diff
+diff: $(VENV)/.demo ## What `make deploy` (TOOLING=<account>: `make workload`) would change; nothing is changed
+	@$(BIN)/slipway platform diff $(if $(TOOLING),--root workload) $(GIVEN)
+
 .PHONY: deploy
-deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<account> PRODUCTION=<account>
-	@$(BIN)/slipway platform deploy --parameter StagingAccountId=$(STAGING) --parameter ProductionAccountId=$(PRODUCTION)
+deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<account> PRODUCTION=<account>, PREFLIGHT=no to skip that
+	@$(if $(filter no,$(PREFLIGHT)),,$(BIN)/slipway platform preflight $(GIVEN) &&) $(BIN)/slipway platform deploy $(GIVEN)
 
 .PHONY: workload
 workload: $(VENV)/.demo ## A staging or production account: TOOLING=<account>
-	@$(BIN)/slipway platform workload --parameter ToolingAccountId=$(TOOLING)
+	@$(if $(filter no,$(PREFLIGHT)),,$(BIN)/slipway platform preflight --root workload $(GIVEN) &&) $(BIN)/slipway platform workload $(GIVEN)
+
+.PHONY: destroy
+destroy: $(VENV)/.demo ## Remove the platform from an account, as its administrator; lists, asks, leaves nothing
+	@$(BIN)/slipway platform destroy
+
+.PHONY: cost
+cost: $(VENV)/.demo ## What the platform costs a month, from the templates and a dated price list: SET=essential|full ZONES=2 PROJECTS=1
+	@$(BIN)/slipway platform cost $(if $(SET),--endpoint-set $(SET)) $(if $(ZONES),--zones $(ZONES)) $(if $(PROJECTS),--projects $(PROJECTS))
 
 SOURCE ?= CodeCommit
 CONNECTION ?=

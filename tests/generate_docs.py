@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from localcloud import reference
+from slipway.platform.costs import tables
+from slipway.platform.costs.counting import Choice
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCALCLOUD = ROOT / "docs" / "localcloud.md"
+COST = ROOT / "docs" / "cost.md"
+README = ROOT / "README.md"
 
 
 def between(text: str, name: str, content: str) -> str:
@@ -27,7 +31,20 @@ def localcloud_page(text: str) -> str:
     return between(text, "types", reference.resource_types())
 
 
-PAGES: dict[Path, Callable[[str], str]] = {LOCALCLOUD: localcloud_page}
+def cost_page(text: str) -> str:
+    """docs/cost.md with its tables computed anew."""
+    text = between(text, "summary", tables.summary(ROOT))
+    text = between(text, "detail", tables.detail(ROOT, Choice()))
+    text = between(text, "work", tables.work())
+    return between(text, "prices", tables.prices())
+
+
+def readme(text: str) -> str:
+    """README.md with the costs by choice computed anew."""
+    return between(text, "cost", tables.summary(ROOT))
+
+
+PAGES: dict[Path, Callable[[str], str]] = {LOCALCLOUD: localcloud_page, COST: cost_page, README: readme}
 
 
 def main() -> int:

@@ -22,7 +22,13 @@ from tests.templates.library import Template, templates
 from tests.templates.policies import actions, policies
 
 # The template that has a role → the logical ids of its policies → the templates that CloudFormation deploys with it.
-ADMINISTRATORS = {"cfn/bootstrap.yaml", "cfn/guardrails.yaml", "cfn/deployer.yaml", "cfn/deployer-policies.yaml"}
+ADMINISTRATORS = {
+    f"cfn/{name}.yaml"
+    for name in (
+        "access-analyzer", "audit", "audit-findings", "audit-store", "audit-trail", "bootstrap", "config-recorder",
+        "config-rules", "deployer", "deployer-policies", "guard", "guardrails", "threat-detection",
+    )
+}  # fmt: skip
 DEPLOYED_BY = {
     "platform-deployer": ("cfn/deployer*.yaml", None, "cfn/"),
     "launch-project": ("cfn/launch-role-project.yaml", None, "service-catalog/project/"),

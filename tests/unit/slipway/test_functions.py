@@ -166,3 +166,44 @@ def test_the_answer_is_sent_again_if_it_did_not_arrive(url: str, monkeypatch: py
     send(event(url), body)
     assert len(Receiver.got) == 1
     assert len(json.dumps(Receiver.got[0], ensure_ascii=False).encode()) < 4096
+
+
+def versions(session: Session, *keys: str) -> None:
+    found = [{"Key": key, "VersionId": f"v{number}"} for number, key in enumerate(keys)]
+    session.stub("s3", "list_object_versions", {"Versions": found, "IsTruncated": False})
+
+
+def test_a_bucket_that_only_a_failed_launch_used_is_emptied(
+    url: str, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects the rollback of a launch: CloudFormation deletes no bucket that still holds the empty release."""
+    monkeypatch.setenv("NAMESPACE", "slipway")
+    versions(session, "releases/none.zip", "slipway-alpha-deploy/Release/a1b2c3")
+    deleted = [
+        {"Key": "releases/none.zip", "VersionId": "v0"},
+        {"Key": "slipway-alpha-deploy/Release/a1b2c3", "VersionId": "v1"},
+    ]
+    session.stub("s3", "delete_objects", {}, {"Bucket": "b", "Delete": {"Objects": deleted, "Quiet": True}})
+    build_runner.handler(event(url, "Delete", EmptyIfUnused="b"), CONTEXT)
+    assert Receiver.got[0]["Status"] == "SUCCESS"
+    session.assert_all_called()
+
+
+@pytest.mark.parametrize("kept", ["releases/1.zip", "models/model.tar.gz", "data/rows.csv"])
+def test_a_bucket_that_a_project_used_is_left_alone(
+    url: str, session: Session, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """Protects the data of a project that is terminated: one object of its own keeps the whole bucket."""
+    monkeypatch.setenv("NAMESPACE", "slipway")
+    versions(session, "releases/none.zip", kept)
+    build_runner.handler(event(url, "Delete", EmptyIfUnused="b"), CONTEXT)
+    assert Receiver.got[0]["Status"] == "SUCCESS"
+    session.assert_all_called()
+
+
+def test_a_bucket_that_is_gone_needs_no_emptying(url: str, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the deletion of a stack whose bucket somebody has removed by hand."""
+    monkeypatch.setenv("NAMESPACE", "slipway")
+    session.refuse("s3", "list_object_versions", "NoSuchBucket", status=404)
+    build_runner.handler(event(url, "Delete", EmptyIfUnused="b"), CONTEXT)
+    assert Receiver.got[0]["Status"] == "SUCCESS"

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from slipway.errors import SlipwayError
 from slipway.settings import environment
 
 
@@ -49,3 +50,30 @@ def pip_configuration(given: argparse.Namespace) -> Path | None:
     base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     places = [os.environ.get("PIP_CONFIG_FILE"), base / "pip" / "pip.conf", Path.home() / ".pip" / "pip.conf"]
     return next((Path(place) for place in places if place and Path(place).is_file()), None)
+
+
+def add_deployment(parser: argparse.ArgumentParser, *, repository: bool = True) -> None:
+    """`--repository`, `--namespace` and `--parameter`: what is deployed, and how."""
+    if repository:
+        parser.add_argument("--repository", type=Path, default=Path(), help="the platform repository (default: here)")
+    add_namespace(parser)
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the root template; may be given several times",
+    )
+
+
+def deployment(given: argparse.Namespace) -> Any:
+    """What `add_deployment` asked for. Raises SlipwayError if a parameter is not NAME=VALUE."""
+    from slipway.platform.deploy import Deployment
+
+    parameters = {}
+    for pair in given.parameter:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise SlipwayError(f"--parameter: given {pair!r}, allowed NAME=VALUE")
+        parameters[name] = value
+    return Deployment(session(), namespace(given), given.repository.resolve(), parameters)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from slipway.cli import common
+from slipway.cli import common, operations
 from slipway.cli import delivery as deliveries
 from slipway.errors import SlipwayError
 from slipway.progress import Progress, table
@@ -33,14 +33,7 @@ def add(verbs: Any) -> None:
                 "--output", type=Path, default=Path("build/assets"), help="folder (default: build/assets)"
             )
         else:
-            common.add_namespace(verb)
-            verb.add_argument(
-                "--parameter",
-                action="append",
-                default=[],
-                metavar="NAME=VALUE",
-                help="a parameter of the root template; may be given several times",
-            )
+            common.add_deployment(verb, repository=False)
         verb.set_defaults(run=run)
     deliveries.add(verbs)
     made = verbs.add_parser("artifacts", help="mirror the base image, publish the package, build the build image")
@@ -50,18 +43,7 @@ def add(verbs: Any) -> None:
     common.add_namespace(made)
     common.add_pip_configuration(made)
     made.set_defaults(run=artifacts)
-
-
-def _deployment(given: argparse.Namespace) -> Any:
-    from slipway.platform.deploy import Deployment
-
-    parameters = {}
-    for pair in given.parameter:
-        name, sign, value = pair.partition("=")
-        if not sign or not name:
-            raise SlipwayError(f"--parameter: given {pair!r}, allowed NAME=VALUE")
-        parameters[name] = value
-    return Deployment(common.session(), common.namespace(given), given.repository.resolve(), parameters)
+    operations.add(verbs)
 
 
 def _tell(outputs: dict[str, str], progress: Progress) -> None:
@@ -75,7 +57,7 @@ def bootstrap(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.bootstrap(_deployment(given), progress), progress)
+    _tell(deployer.bootstrap(common.deployment(given), progress), progress)
 
 
 def deploy(given: argparse.Namespace) -> None:
@@ -83,7 +65,7 @@ def deploy(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.release(_deployment(given), "platform", progress), progress)
+    _tell(deployer.release(common.deployment(given), "platform", progress), progress)
 
 
 def workload(given: argparse.Namespace) -> None:
@@ -91,7 +73,7 @@ def workload(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.release(_deployment(given), "workload", progress), progress)
+    _tell(deployer.release(common.deployment(given), "workload", progress), progress)
 
 
 def delivery(given: argparse.Namespace) -> None:
@@ -99,7 +81,7 @@ def delivery(given: argparse.Namespace) -> None:
     from slipway.platform import deploy as deployer
 
     progress = Progress()
-    _tell(deployer.release(_deployment(given), "delivery", progress), progress)
+    _tell(deployer.release(common.deployment(given), "delivery", progress), progress)
 
 
 def package(given: argparse.Namespace) -> None:

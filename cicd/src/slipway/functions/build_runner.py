@@ -1,13 +1,15 @@
 """A custom resource that runs a CodeBuild project for a stack and answers when it has ended.
 
 Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create or CreateAndUpdate);
-RunOnDelete (true where the build takes back what it made). The build's variable STACK_REQUEST is Create, Update or
-Delete. What the buildspec exports (`exported-variables`) becomes attributes of the resource. Without RunOnDelete a
-deletion undoes nothing: what a build made (packages, images, a repository's first commit) has owners of its own.
+RunOnDelete (true where the build takes back what it made); EmptyIfUnused (a bucket that is emptied at deletion if
+nobody has used it). The build's variable STACK_REQUEST is Create, Update or Delete. What the buildspec exports
+(`exported-variables`) becomes attributes of the resource. A deletion undoes nothing else: what a build made (packages,
+images, a repository's first commit) has owners of its own.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +18,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from slipway.functions.response import answer, send
+from slipway.functions.unused import empty_if_unused
 from slipway.polling import pauses
 
 logger = Logger(service="build-runner")
@@ -45,6 +48,9 @@ def handler(event: dict[str, Any], context: Any) -> None:
         if wanted(kind, properties, physical_id):
             seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
             data = run(boto3.Session(), properties, seconds, kind)
+        if kind == "Delete" and (bucket := properties.get("EmptyIfUnused")):
+            deleted = empty_if_unused(boto3.Session().client("s3"), bucket, os.environ["NAMESPACE"])
+            logger.info("bucket", bucket=bucket, deleted=deleted)
         body = answer(event, "SUCCESS", physical_id, data)
     except Exception as error:
         logger.exception("failed")

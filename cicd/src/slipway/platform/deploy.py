@@ -49,6 +49,14 @@ def release(
     Packs and uploads the assets (pass `packed` to pack once for several accounts), then deploys with the account's
     deployer role. Returns the stack's outputs.
     """
+    stack = prepared(deployment, root, progress, packed)
+    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
+
+
+def prepared(
+    deployment: Deployment, root: str, progress: Progress, packed: assets.Assets | None = None
+) -> stacks.Stack:
+    """The root stack as it would be deployed, with its assets uploaded: templates of nested stacks are read there."""
     session, namespace = deployment.session, deployment.namespace
     template = _template(deployment.repository, root)
     _refuse_unknown(deployment.parameters, {root: template})
@@ -59,7 +67,7 @@ def release(
     _upload(deployment, bucket, packed, progress)
     given = {"AssetsBucket": bucket, "AssetsPrefix": packed.prefix}
     role = f"arn:{partition}:iam::{account}:role/{namespace}-platform-deployer"
-    return _deploy(deployment, root, template, given, role, progress)
+    return _stack(deployment, root, template, given, role)
 
 
 def _upload(deployment: Deployment, bucket: str, packed: assets.Assets, progress: Progress) -> None:
@@ -75,18 +83,25 @@ def _deploy(
     role_arn: str | None,
     progress: Progress,
 ) -> dict[str, str]:
+    stack = _stack(deployment, root, template, given, role_arn)
+    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
+
+
+def _stack(
+    deployment: Deployment, root: str, template: str, given: Mapping[str, str], role_arn: str | None
+) -> stacks.Stack:
     known = parameters.of_template(template)
     account = deployment.session.client("sts").get_caller_identity()["Account"]
     stated = parameters.stated(deployment.repository, root, account, known)
     wanted = {"Namespace": deployment.namespace, **given, **stated, **deployment.parameters}
-    stack = stacks.Stack(
+    return stacks.Stack(
         name=f"{deployment.namespace}-{root}",
         template=template,
         parameters={name: value for name, value in wanted.items() if name in known},
         role_arn=role_arn,
         tags={"Namespace": deployment.namespace, "Project": "platform"},
+        names=frozenset(known),
     )
-    return stacks.deploy(deployment.session.client("cloudformation"), stack, progress)
 
 
 def _template(repository: Path, root: str) -> str:

@@ -16,7 +16,7 @@ from slipway.polling import pauses
 from slipway.progress import Progress, duration
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-_NOTHING = ("didn't contain changes", "No updates are to be performed", "no changes")
+NOTHING = ("didn't contain changes", "No updates are to be performed", "no changes")
 _FAILED = ("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED")
 
 
@@ -29,6 +29,7 @@ class Stack:
     parameters: Mapping[str, str] = field(default_factory=dict)
     role_arn: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()  # all parameters that the template has
 
     @property
     def role(self) -> dict[str, str]:
@@ -38,17 +39,21 @@ class Stack:
 
 def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any = time.sleep) -> dict[str, str]:
     """Create or update a stack and wait. Returns its outputs. Raises SlipwayError with the first failure's reason."""
-    status = _status(cloudformation, stack.name)
+    status = status_of(cloudformation, stack.name)
     # REVIEW_IN_PROGRESS is a stack that has had a change set but no resource yet; nothing goes on in it.
     if status and status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         progress.say(f"{stack.name}: {status.lower()} since an earlier deployment; waiting for its end")
         earlier = {event["EventId"] for event in _events(cloudformation, stack.name)}
         status = _wait(cloudformation, stack.name, progress, earlier, sleep)
-    if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
-        progress.say(f"{stack.name}: removing what a failed creation left")
-        cloudformation.delete_stack(StackName=stack.name, **stack.role)
-        _wait(cloudformation, stack.name, progress, set(), sleep)
-        status = None
+    if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}:
+        progress.say(f"{stack.name}: {status.lower()} since an earlier deployment; removing what it left")
+        status = _remove_failed(cloudformation, stack, progress, sleep)
+    if status == "UPDATE_ROLLBACK_FAILED":
+        raise SlipwayError(
+            f"stack {stack.name} is UPDATE_ROLLBACK_FAILED: {first_failure(cloudformation, stack.name)}. Mend that, "
+            f"then: aws cloudformation continue-update-rollback --stack-name {stack.name} (a resource that cannot be "
+            "mended is left out with --resources-to-skip), and deploy again"
+        )
     creating = status in {None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
     # An event's identifier tells what was said; those of earlier deployments have been said then.
     said = set() if creating else {event["EventId"] for event in _events(cloudformation, stack.name)}
@@ -58,9 +63,50 @@ def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any 
         return outputs(cloudformation, stack.name)
     final = _wait(cloudformation, stack.name, progress, said, sleep)
     if final not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-        raise SlipwayError(f"stack {stack.name} ended as {final}: {_first_failure(cloudformation, stack.name)}")
+        raise SlipwayError(f"stack {stack.name} ended as {final}: {first_failure(cloudformation, stack.name)}")
     progress.say(f"{stack.name}: {final.lower()} in {duration(progress.elapsed - started)}")
     return outputs(cloudformation, stack.name)
+
+
+def remove(cloudformation: Any, name: str, progress: Progress, *, sleep: Any = time.sleep) -> str:
+    """Delete a stack and wait. Returns how it ended: DELETE_COMPLETE, also if it is gone already, or DELETE_FAILED.
+
+    CloudFormation deletes with the role that the stack was last deployed with.
+    """
+    status = status_of(cloudformation, name)
+    if status is None:
+        return "DELETE_COMPLETE"
+    said = {event["EventId"] for event in _events(cloudformation, name)}
+    if status != "DELETE_IN_PROGRESS":
+        if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+            progress.say(f"{name}: {status.lower()}; waiting for its end")
+            _wait(cloudformation, name, progress, said, sleep)
+        cloudformation.delete_stack(StackName=name)
+    return _wait(cloudformation, name, progress, said, sleep)
+
+
+def _remove_failed(cloudformation: Any, stack: Stack, progress: Progress, sleep: Any) -> str | None:
+    """Remove a stack that was never whole. Raises SlipwayError if it stays."""
+    cloudformation.delete_stack(StackName=stack.name, **stack.role)
+    final = _wait(cloudformation, stack.name, progress, set(), sleep)
+    if final != "DELETE_COMPLETE":
+        raise SlipwayError(
+            f"stack {stack.name} ended as {final}: {first_failure(cloudformation, stack.name)}. As the account's "
+            "administrator, look at what stands in the way with: slipway platform destroy --dry-run"
+        )
+    return None
+
+
+def arguments(cloudformation: Any, stack: Stack, *, creating: bool) -> list[dict[str, Any]]:
+    """The parameters of a request: those that are given, and for the others the values that the stack has."""
+    given: list[dict[str, Any]] = [
+        {"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()
+    ]
+    if creating or not (missing := stack.names - set(stack.parameters)):
+        return given
+    has = cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0].get("Parameters", [])
+    kept = sorted(missing & {item["ParameterKey"] for item in has})
+    return given + [{"ParameterKey": key, "UsePreviousValue": True} for key in kept]
 
 
 def outputs(cloudformation: Any, name: str) -> dict[str, str]:
@@ -69,7 +115,8 @@ def outputs(cloudformation: Any, name: str) -> dict[str, str]:
     return {item["OutputKey"]: item["OutputValue"] for item in found}
 
 
-def _status(cloudformation: Any, name: str) -> str | None:
+def status_of(cloudformation: Any, name: str) -> str | None:
+    """A stack's status, None if there is no such stack."""
     try:
         return str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
     except ClientError as error:
@@ -84,7 +131,7 @@ def _change(cloudformation: Any, stack: Stack, kind: str, sleep: Any) -> bool:
         StackName=stack.name,
         ChangeSetName=f"slipway-{uuid.uuid4().hex[:12]}",
         ChangeSetType=kind,
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
+        Parameters=arguments(cloudformation, stack, creating=kind == "CREATE"),
         Capabilities=CAPABILITIES,
         Tags=[{"Key": key, "Value": value} for key, value in stack.tags.items()],
         TemplateBody=stack.template,
@@ -98,7 +145,7 @@ def _change(cloudformation: Any, stack: Stack, kind: str, sleep: Any) -> bool:
     if answer["Status"] == "FAILED":
         reason = answer.get("StatusReason", "no reason given")
         cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack.name)
-        if any(sentence in reason for sentence in _NOTHING):
+        if any(sentence in reason for sentence in NOTHING):
             return False
         raise SlipwayError(f"stack {stack.name} cannot be changed: {reason}")
     cloudformation.execute_change_set(ChangeSetName=change_set, StackName=stack.name)
@@ -109,7 +156,7 @@ def _wait(cloudformation: Any, name: str, progress: Progress, said: set[str], sl
     began: dict[str, float] = {}
     waiting = pauses()
     while True:
-        status = _status(cloudformation, name) or "DELETE_COMPLETE"
+        status = status_of(cloudformation, name) or "DELETE_COMPLETE"
         if status != "DELETE_COMPLETE":
             _tell(cloudformation, name, progress, said, began)
         if not status.endswith("_IN_PROGRESS"):
@@ -139,7 +186,7 @@ def _events(cloudformation: Any, name: str) -> list[dict[str, Any]]:
     return [event for page in pages for event in page["StackEvents"]][::-1]
 
 
-def _first_failure(cloudformation: Any, name: str) -> str:
+def first_failure(cloudformation: Any, name: str) -> str:
     """The first thing that failed in the latest operation; what failed after it was cancelled because of it.
 
     Of a nested stack's failure the parent knows only that there was one: the reason is looked for inside it.
@@ -148,7 +195,7 @@ def _first_failure(cloudformation: Any, name: str) -> str:
     for event in reversed(_events(cloudformation, name)):  # newest first, back to the start of the operation
         status, said = event.get("ResourceStatus", ""), event.get("ResourceStatusReason") or "no reason given"
         own = event.get("PhysicalResourceId") == event.get("StackId")
-        if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
+        if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}:
             break
         if own or status not in _FAILED or "cancelled" in said.lower():
             continue
@@ -166,6 +213,6 @@ def _nested(event: Mapping[str, Any], said: str) -> str | None:
 
 def _inside(cloudformation: Any, nested: str, said: str) -> str:
     try:
-        return _first_failure(cloudformation, nested)
+        return first_failure(cloudformation, nested)
     except ClientError:
         return said  # it never came to be

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from localcloud.core.base import buckets, census, functions, requests
+from localcloud.core.base import buckets, census, endpoint_services, functions, requests, simulation
 from localcloud.core.base.events import Events, Target
 from localcloud.core.base.identity import Identities
 from localcloud.core.base.internals import check_internals, prepare_environment
@@ -71,6 +71,8 @@ class Base:
             logger.error("ministack has changed: %s not found; pin the version that has them", ", ".join(missing))
         self.stacks.install()
         functions.install(self.cloud, self.identities)
+        endpoint_services.install()
+        simulation.install()
         self.stacks.add_resource_types(resources)
         self.state.load(lambda name: name == "cloudformation")
         self.stacks.fail_interrupted()

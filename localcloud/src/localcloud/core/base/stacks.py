@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlparse
 
-from localcloud.core.base import dropped, interrupted, nested, private_names, stack_tags, told
+from localcloud.core.base import (
+    deletion,
+    dropped,
+    hierarchy,
+    interrupted,
+    nested,
+    private_names,
+    stack_tags,
+    told,
+)
 from localcloud.core.base.acting import Acting
 from localcloud.core.cfn import ResourceContext, ResourceType
 from localcloud.core.cloud import Cloud
@@ -32,6 +41,8 @@ class Stacks:
         dropped.install()
         nested.install()
         private_names.install()
+        hierarchy.install()
+        deletion.install()
         told.install()
 
     def add_resource_types(self, resources: Sequence[ResourceType]) -> None:

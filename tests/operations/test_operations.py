@@ -1,0 +1,187 @@
+"""What a Full Stack Developer and an administrator do with a platform that stands: look, compare, remove.
+
+The tests run in their order on one platform; the last remove it.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.localcloud.conftest import TOOLING
+from tests.operations.conftest import PROJECT, REPOSITORY, Platform
+
+pytestmark = pytest.mark.xdist_group("operations")
+DEVELOPER = "FullStackDeveloper"
+
+
+def stacks(platform: Platform) -> dict[str, str]:
+    found = platform.cloud.client("cloudformation").get_paginator("describe_stacks").paginate()
+    return {stack["StackName"]: stack["StackStatus"] for page in found for stack in page["Stacks"]}
+
+
+def change_sets(platform: Platform) -> list[str]:
+    """Change sets that nobody executed, in all stacks."""
+    client = platform.cloud.client("cloudformation")
+    return [
+        change_set["ChangeSetName"]
+        for name in stacks(platform)
+        for change_set in client.list_change_sets(StackName=name)["Summaries"]
+        if change_set["ExecutionStatus"] == "AVAILABLE"
+    ]
+
+
+def test_preflight_finds_a_deployed_platform_in_order(platform: Platform) -> None:
+    """Protects those who deploy daily from a preflight that cries wolf; what the place does not serve is unknown."""
+    done = platform.slipway("preflight", role=DEVELOPER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✗" not in done.stdout
+    assert "may not call" not in done.stdout  # the Full Stack Developer may ask all of it
+    for subject in ("bootstrap", "permissions", "zones", "endpoints", "addresses", "functions", "Studio"):
+        assert re.search(rf"✓\s+{subject}", done.stdout), f"{subject} is not right:\n{done.stdout}"
+
+
+def test_preflight_refuses_addresses_that_overlap_and_says_which_are_free(platform: Platform) -> None:
+    """Protects networks that are to be joined one day: ranges that overlap never can be."""
+    ec2 = platform.cloud.client("ec2")
+    other = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    try:
+        done = platform.slipway("preflight", "--parameter", "VpcCidr=10.99.64.0/18", role=DEVELOPER)
+    finally:
+        ec2.delete_vpc(VpcId=other)
+    assert done.returncode == 1
+    assert f"10.99.64.0/18 overlaps 10.99.0.0/16 of {other}" in done.stdout
+    assert "--parameter VpcCidr=10.0.0.0/18" in done.stdout
+
+
+def test_preflight_tells_a_stack_that_takes_no_update(platform: Platform) -> None:
+    """Protects from a deployment that AWS refuses only after everything was uploaded."""
+    done = platform.slipway("preflight", "--namespace", "other", role=DEVELOPER)
+    assert done.returncode == 1
+    assert "other-bootstrap is not deployed" in done.stdout
+    assert "make bootstrap" in done.stdout
+
+
+def test_diff_says_that_nothing_would_change(platform: Platform) -> None:
+    """Protects the trust in diff: right after a deployment there is nothing to tell."""
+    done = platform.slipway("diff", role=DEVELOPER)
+    assert done.returncode == 0, done.stderr
+    assert "nothing would change" in done.stdout
+
+
+def test_diff_looks_into_nested_stacks_and_does_nothing(platform: Platform) -> None:
+    """Protects whoever deploys: a change far down is named, with its property, and only named."""
+    before = platform.records()
+    done = platform.slipway("diff", "--parameter", "VpcCidr=10.43.0.0/18", role=DEVELOPER)
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if "Network ▸ Vpc " in line)
+    assert "AWS::EC2::VPC" in line
+    assert "CidrBlock" in line
+    assert change_sets(platform) == []
+    assert platform.records() == before
+
+
+def test_diff_of_a_platform_that_is_not_there_leaves_no_stack(platform: Platform) -> None:
+    """Protects from the empty stack that a first change set leaves, which a later creation would stumble over."""
+    done = platform.slipway("diff", "--root", "workload", "--parameter", "ToolingAccountId=222222222222")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Add\s+Network\s+AWS::CloudFormation::Stack", done.stdout)
+    assert "slipway-workload" not in stacks(platform)
+
+
+def test_destroy_does_nothing_unless_it_is_meant(platform: Platform) -> None:
+    """Protects the data of everybody: a dry run removes nothing, and without an answer or --yes nothing is removed."""
+    before = platform.records()
+    dry = platform.slipway("destroy", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    for named in (PROJECT, "slipway-platform", "Studio domain", "image repository", "LOST"):
+        assert named in dry.stdout
+    refused = platform.slipway("destroy")
+    assert refused.returncode == 1
+    assert "nothing was removed: nobody can be asked here; give --yes" in refused.stderr
+    assert platform.records() == before
+
+
+def test_destroy_asks_for_the_namespace(platform: Platform) -> None:
+    """Protects from the wrong account: who answers anything but the platform's name keeps it."""
+    before = platform.records()
+    mine, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slipway", "platform", "destroy"], cwd=REPOSITORY, env=platform.environment(),
+        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    os.write(mine, b"yes\n")
+    output, _ = process.communicate(timeout=120)
+    os.close(mine)
+    os.close(theirs)
+    assert process.returncode == 1, output
+    assert "Type slipway to remove it" in output
+    assert "given 'yes', allowed 'slipway'" in output
+    assert platform.records() == before
+
+
+def test_destroy_leaves_other_platforms_alone(platform: Platform) -> None:
+    """Protects the platform next door whose name begins alike, and everything that is no platform's."""
+    s3, logs = platform.cloud.client("s3"), platform.cloud.client("logs")
+    where = {"LocationConstraint": "eu-west-1"}
+    for name in (f"slipway-two-lake-{TOOLING}-eu-west-1", f"somebody-{TOOLING}-eu-west-1"):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    s3.put_bucket_tagging(
+        Bucket=f"slipway-two-lake-{TOOLING}-eu-west-1",
+        Tagging={"TagSet": [{"Key": "Namespace", "Value": "slipway-two"}]},
+    )
+    logs.create_log_group(logGroupName="/aws/lambda/slipway-two-x", tags={"Namespace": "slipway-two"})
+    dry = platform.slipway("destroy", "--dry-run")
+    assert "slipway-two" not in dry.stdout
+    assert "somebody" not in dry.stdout
+    for name in (f"slipway-two-lake-{TOOLING}-eu-west-1", f"somebody-{TOOLING}-eu-west-1"):
+        s3.delete_bucket(Bucket=name)
+    logs.delete_log_group(logGroupName="/aws/lambda/slipway-two-x")
+
+
+def test_an_interrupted_destroy_goes_on_and_leaves_nothing(platform: Platform) -> None:
+    """Protects the bill: after a removal, interrupted and taken up again, every service holds what it held before."""
+    bucket = f"slipway-{PROJECT}-{TOOLING}-eu-west-1"
+    s3 = platform.cloud.client("s3")
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket=bucket, Key="models/model.tar.gz", Body=body)
+    s3.delete_object(Bucket=bucket, Key="models/model.tar.gz")
+    s3.create_multipart_upload(Bucket=bucket, Key="unfinished")
+
+    process = platform.start("destroy", "--yes", "--key-days", "7")
+    assert process.stdout
+    for line in process.stdout:
+        if "stack slipway-platform: removing" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read()
+    assert process.wait(timeout=120) == 130, rest
+    assert "interrupted" in rest
+
+    done = platform.slipway("destroy", "--yes", "--key-days", "7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing left" in done.stdout
+    time.sleep(1)
+    assert platform.records() - platform.before == set()
+    assert platform.before - platform.records() == set()
+    keys = platform.cloud.client("kms")
+    for key in keys.list_keys()["Keys"]:
+        about = keys.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+        assert about["KeyState"] == "PendingDeletion"
+
+    again = platform.slipway("destroy", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert "there is nothing" in again.stdout
+
+
+def test_what_was_removed_can_be_deployed_again(platform: Platform) -> None:
+    """Protects the second try: nothing that is left stands in the way of the same namespace."""
+    done = platform.slipway("bootstrap")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
