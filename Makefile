@@ -94,8 +94,8 @@ deliver: $(VENV)/.demo ## The pipeline that deploys the platform from its reposi
 
 ##@ Test
 .PHONY: test
-test: $(VENV)/.test ## Every test but test-faults
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults" tests
+test: $(VENV)/.test ## Every test but test-faults and test-delivery
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not delivery" tests
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## Unit and property tests alone
@@ -120,6 +120,10 @@ test-platform: $(VENV)/.test ## The platform's layers, deployed, changed and rem
 .PHONY: test-loop
 test-loop: $(VENV)/.test ## The loop, end to end
 	@$(BIN)/python -m pytest tests/loop
+
+.PHONY: test-delivery
+test-delivery: $(VENV)/.test ## A push to the platform's repository changes the running platform (some ten minutes)
+	@$(BIN)/python -m pytest -m delivery tests/loop
 
 .PHONY: test-faults
 test-faults: $(VENV)/.test ## Break a running loop on purpose: bad input, Ctrl-C, concurrency (a quarter of an hour)

@@ -28,7 +28,7 @@ from tests.loop.conftest import PROJECT, Loop
 from tests.loop.deployed import ACCOUNTS, Deployed
 from tests.loop.judging import Judge
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("loop")]
+pytestmark = [pytest.mark.delivery, pytest.mark.slow, pytest.mark.xdist_group("loop")]
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = "slipway-delivery"

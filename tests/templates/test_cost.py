@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway.platform.destroy import machine_learning, stores
+from slipway.platform.destroy import machine_learning, people, stores
 from tests.templates.library import Template, templates
 
 ALL = templates()
@@ -15,6 +15,7 @@ REMOVED_BY = {
     "AWS::CodeArtifact::Domain": stores.packages,
     "AWS::CodeArtifact::Repository": stores.packages,
     "AWS::CodeCommit::Repository": stores.repositories,
+    "AWS::Cognito::UserPool": people.user_pools,
     "AWS::ECR::Repository": stores.images,
     "AWS::KMS::Key": stores.keys,
     "AWS::Logs::LogGroup": stores.logs,

@@ -72,6 +72,16 @@ NOT_NEEDED: dict[str, list[tuple[str, str]]] = {
         ("vpc-lattice:*", "no endpoint is of a service network"),
         ("vpce:AllowMultiRegion", "ServiceRegion is not given"),
     ],
+    "AWS::Budgets::Budget": [("billing:GetBillingViewData", "the budget is of the account, not of a billing view")],
+    "AWS::Cognito::UserPool": [("kms:ReEncrypt*", "KeyConfiguration is not given")],
+    "AWS::Cognito::UserPoolDomain": [
+        ("cloudfront:updateDistribution", "CustomDomainConfig is not given"),
+        ("kms:ReEncrypt*", "the pool has no key of its own: its KeyConfiguration is not given"),
+    ],
+    "AWS::IAM::Policy": [
+        ("iam:*UserPolicy", "Users are not given"),
+        ("iam:*GroupPolicy", "Groups are not given"),
+    ],
     "AWS::IAM::ManagedPolicy": [
         ("iam:*UserPolicy", "Users are not given"),
         ("iam:*GroupPolicy", "Groups are not given"),

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.platform.destroy import launched, machine_learning, network, stores
+from slipway.platform.destroy import launched, machine_learning, network, people, stores
 from slipway.platform.destroy.items import Item, Place, many, pages, tags_of
 from slipway.progress import Progress, duration, table
 
@@ -58,7 +58,7 @@ STAGES = (
     Stage(
         "what the stacks retain",
         (
-            machine_learning.model_versions, stores.images, stores.packages, stores.repositories,
+            people.user_pools, machine_learning.model_versions, stores.images, stores.packages, stores.repositories,
             partial(_buckets, which=_ordinary),
         ),
         keeps=True,
