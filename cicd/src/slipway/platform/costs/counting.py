@@ -43,34 +43,53 @@ _Loader.add_multi_constructor("!", _short)
 
 
 def resources(repository: Path, root: str, choice: Choice) -> Counter[str]:
-    """Type → how many the root template makes with all the stacks that it nests; loops counted, conditions heeded where
-    they are about the set of endpoints."""
+    """Type → how many the root template makes with all the stacks that it nests: loops are counted, and conditions are
+    evaluated with the parameters' defaults and the set of endpoints that is chosen."""
     made: Counter[str] = Counter()
-    for kind in _resources(repository, root, choice):
+    for kind in _resources(repository, root, {"EndpointSet": choice.endpoint_set}):
         made[kind] += 1
     return made
 
 
-def _resources(repository: Path, name: str, choice: Choice) -> Iterator[str]:
+def _resources(repository: Path, name: str, given: Mapping[str, str]) -> Iterator[str]:
     template = _template(repository, name)
+    values = {key: str(spec.get("Default", "")) for key, spec in template.get("Parameters", {}).items()}
+    values |= {key: value for key, value in given.items() if key in values}
     for resource in _expanded(template):
-        if not _made(resource, choice):
+        if not _holds(template, values, resource.get("Condition")):
             continue
         kind = resource["Type"]
         if kind == STACK:
-            yield from _resources(repository, _nested(resource), choice)
+            passed = resource["Properties"].get("Parameters", {})
+            known = {key: text for key, value in passed.items() if (text := _text(value, values)) is not None}
+            yield from _resources(repository, _nested(resource), known)
         elif kind == "AWS::EC2::VPCEndpoint":
             yield f"{kind}:{resource['Properties'].get('VpcEndpointType', 'Gateway')}"
         else:
             yield kind
 
 
-def _made(resource: Mapping[str, Any], choice: Choice) -> bool:
-    """A condition about the set of endpoints is heeded; of others the resource is taken to be made."""
-    condition = str(resource.get("Condition", ""))
-    if re.search(r"Mlflow|Tracking", condition):
-        return False  # off by default, and a line of its own
-    return not (re.search(r"Full", condition) and choice.endpoint_set != "full")
+def _text(value: Any, values: Mapping[str, str]) -> str | None:
+    """A value that is known before a deployment: a text, or a parameter."""
+    if isinstance(value, dict):
+        return values.get(value["Ref"]) if set(value) == {"Ref"} else None
+    return str(value)
+
+
+def _holds(template: Mapping[str, Any], values: Mapping[str, str], condition: Any) -> bool:
+    """Whether a condition holds, by name or written out; no condition holds. What is not known is an empty text."""
+    if condition is None:
+        return True
+    if isinstance(condition, str):
+        return _holds(template, values, template["Conditions"][condition])
+    ((function, argument),) = condition.items()
+    if function in ("Condition", "Fn::Condition"):
+        return _holds(template, values, str(argument))
+    if function == "Fn::Equals":
+        left, right = (_text(side, values) or "" for side in argument)
+        return left == right
+    parts = [_holds(template, values, part) for part in argument]
+    return {"Fn::Not": lambda: not parts[0], "Fn::And": lambda: all(parts), "Fn::Or": lambda: any(parts)}[function]()
 
 
 def _template(repository: Path, name: str) -> dict[str, Any]:
