@@ -25,7 +25,7 @@ EXPECTED: dict[str, Sequence[str]] = {
     ),
     "ministack.core.iam_evaluator": ("resolve_caller_identity", "EvalContext", "evaluate_resource_policy"),
     "ministack.core.lambda_runtime": ("execution_credentials",),
-    "ministack.services.lambda_svc": ("execution_credentials",),
+    "ministack.services.lambda_svc": ("execution_credentials", "_execute_function_with_config_scope"),
     "ministack.services.sts": ("_sessions", "register_session"),
     "ministack.services.iam": ("_roles", "_access_keys"),
     "ministack.services.s3": (
@@ -58,7 +58,6 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_provision_resource",
     ),
     "ministack.services.cloudformation.custom_resource": ("_pending", "deliver_response"),
-    "ministack.services.lambda_svc": ("_execute_function_with_config_scope",),
 }
 
 
