@@ -17,10 +17,10 @@ _TOGETHER = ("tests/loop/",)
 
 
 class Together(LoadScopeScheduling):
-    """One unit of work a test, but for those of a folder that stays together."""
+    """One unit of work a file, whose tests share what they set up, but for the folders that stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), nodeid)
+        return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)

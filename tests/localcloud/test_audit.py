@@ -313,7 +313,10 @@ def test_what_the_organisation_has_is_left_out_and_added_later(own_cloud: LocalC
     assert own_cloud.client("cloudtrail", account).describe_trails()["trailList"] == []
     function = own_cloud.client("lambda", account).get_function_configuration(FunctionName="slipway-audit-guard")
     assert function["Environment"]["Variables"]["RESPONSE"] == "report"
-    bootstrap(own_cloud, account)
+    bootstrap(
+        own_cloud, account, CloudTrail="create", Config="create", GuardDuty="create", AccessAnalyzer="open-to-others",
+        GuardResponse="stop",
+    )  # fmt: skip
     assert layers(own_cloud, account) == LAYERS
     function = own_cloud.client("lambda", account).get_function_configuration(FunctionName="slipway-audit-guard")
     assert function["Environment"]["Variables"]["RESPONSE"] == "stop"

@@ -322,6 +322,31 @@ def test_cloudformation_modes(cloud: Any, bench: Any) -> None:
     assert "strings" in latest(bench, name, "Broken")["output"]["executionResult"]["errorDetails"]["message"]
 
 
+def test_what_was_rolled_back_can_be_deployed_again(cloud: Any, bench: Any) -> None:
+    """Protects the release after one that failed: a stack that is already as asked, by a rollback, is a success."""
+    put_template(bench)
+    service = json.loads(json.dumps(HELPERS["TRUST"]).replace("codepipeline", "cloudformation"))
+    stack_name, role = f"back-{bench.id}", bench.make_role(f"back-{bench.id}", service)
+    given = {"RoleArn": role, "TemplatePath": "Code::template.json", "ParameterOverrides": json.dumps({"Word": "one"})}
+    name = bench.create([stack("Same", stack_name, "REPLACE_ON_FAILURE", **given)])
+    bench.ends(name, first(bench, name), "Succeeded")
+    wrong = {"Wrong": {"Type": "AWS::GuardDuty::Detector", "Properties": {}}}
+    broken = {**TEMPLATE, "Resources": {**TEMPLATE["Resources"], **wrong}}
+    bench.s3.put_object(Bucket=bench.source, Key="app.zip", Body=zipped(template__json=json.dumps(broken)))
+    for _ in range(2):
+        bench.ends(name, bench.start(name), "Failed")
+        message = latest(bench, name, "Same")["output"]["executionResult"]["errorDetails"]["message"]
+        assert "UPDATE_ROLLBACK_COMPLETE. Wrong (AWS::GuardDuty::Detector)" in message
+    put_template(bench)
+    bench.ends(name, bench.start(name), "Succeeded")
+    change = {**given, "ChangeSetName": "change"}
+    name = bench.create(
+        [stack("Make", stack_name, "CHANGE_SET_REPLACE", **change)],
+        [{**stack("Execute", stack_name, "CHANGE_SET_EXECUTE", ChangeSetName="change"), "inputArtifacts": []}],
+    )
+    bench.ends(name, first(bench, name), "Succeeded")
+
+
 # -- invocations -----------------------------------------------------------------------------------------------------
 
 

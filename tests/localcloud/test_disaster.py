@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.core import Fault, Store
+from localcloud.core import Fault, Store, recorder
 from localcloud.core.base import interrupted, references
 from localcloud.core.room import RESERVE, Room
 from tests.localcloud.conftest import LocalCloud, free_port
@@ -70,8 +73,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill(folder: Path) -> Path:
     path = folder / "fill"
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free)
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:  # what is free changes meanwhile: the server writes, too
+            file.write(bytes(1 << 16))
     return path
 
 
@@ -95,6 +99,10 @@ def test_a_full_disk_refuses_changes_and_keeps_everything(small_disk: Path) -> N
             assert str(small_disk) in detail["Message"]
             assert "Make room" in detail["Message"]
         assert cloud.client("sqs").list_queues()["QueueUrls"]
+        runtime = cloud.client("sagemaker-runtime")
+        with pytest.raises(runtime.exceptions.ClientError) as caught:  # an endpoint that there is would answer
+            runtime.invoke_endpoint(EndpointName="none", Body=b"1")
+        assert caught.value.response["Error"]["Code"] == "ValidationError"
         filler.unlink()
         cloud.client("codecommit").create_repository(repositoryName="one")
         cloud.kill()
@@ -156,6 +164,24 @@ def test_a_write_goes_on_when_room_was_made(tmp_path: Path) -> None:
     store.execute("PRAGMA max_page_count=100000")
     table.put("1", "r", "after", {"text": "y"})
     assert [len(item["text"]) for item in table.list("1", "r")] == [100_000, 1]
+
+
+def test_calls_that_cannot_be_recorded_wait_for_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Protects the record: a full disk ended its thread, and nothing was recorded any more when there was room."""
+    store = Store(tmp_path / "state.sqlite")
+    store.execute(f"PRAGMA max_page_count={store.execute('PRAGMA page_count')[0][0]}")
+    record = recorder.Recorder(store)
+    call = recorder.Recorded("1", "r", "me", "s3:PutObject", "*", 200, "", {"text": "x" * 100_000})
+    record.add(call)
+    deadline = time.monotonic() + 10
+    while "calls cannot be recorded" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert recorder.calls(store) == []
+    store.execute("PRAGMA max_page_count=100000")
+    record.add(replace(call, status=201))
+    record.close()
+    assert [item["status"] for item in recorder.calls(store)] == [200, 201]
 
 
 def stack(name: str, status: str, parent: str = "") -> dict[str, Any]:

@@ -84,8 +84,8 @@ def test_a_stack_makes_its_resources_as_its_role(cloud: LocalCloud) -> None:
         resource = f"arn:aws:codecommit:{REGION}:{ACCOUNT}:stacked-{number}"
         calls = awaited(lambda at=resource: record(cloud, action="codecommit:CreateRepository", resource=at))  # type: ignore[misc]
         assert [call["principal"] for call in calls] == [who]
-    taken = awaited(lambda: record(cloud, action="sts:AssumeRole", principal="cloudformation.amazonaws.com"))[0]
-    assert taken["resource"] == role
+    service = "cloudformation.amazonaws.com"
+    taken = awaited(lambda: record(cloud, action="sts:AssumeRole", principal=service, resource=role))[0]
     assert taken["context"]["keys"]["aws:SourceAccount"] == ACCOUNT
     assert ":stack/acting-0/" in taken["context"]["keys"]["aws:SourceArn"]
     asked = awaited(lambda: record(cloud, action="cloudformation:CreateStack", principal=principal("asker")))[0]

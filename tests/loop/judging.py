@@ -16,6 +16,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator as evaluator
 
+from localcloud.core.authorization import _reference
 from tests.loop.deployed import Deployed, Document, ResourcePolicy, Role
 
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
@@ -183,7 +184,12 @@ def _concerns(statement: Document, question: Question) -> bool:
     if question.role and isinstance(principal, dict) and "AWS" not in principal:
         return False  # said of a service, not of roles
     parsed = evaluator.parse_policy_document({"Statement": [statement]})[0]
+    # Of some calls of the base services the record does not know the resource: then the action alone is judged.
+    unknown = question.resource == "*" and question.action.partition(":")[0] not in _reference()
     return bool(
         evaluator._action_matches(question.action, parsed.actions, parsed.not_actions)
-        and evaluator._resource_matches(question.resource, parsed.resources, parsed.not_resources)
+        and (
+            (unknown and statement["Effect"] == "Allow")
+            or evaluator._resource_matches(question.resource, parsed.resources, parsed.not_resources)
+        )
     )

@@ -148,6 +148,9 @@ def _named(prefix: str, place: str, names: Mapping[str, list[str]], required: bo
         if names.get(name):
             yield from _cut(prefix, own, names[name])
             return
+    if own == "encodedpackagegrouppattern":
+        yield from names.get("packagegroup", ())
+        return
     if own == "packagenamespace":
         yield ""  # formats like Python's have none
         return

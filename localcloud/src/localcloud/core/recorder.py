@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
+import sqlite3
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.core.ids import now
 from localcloud.core.store import Store
+
+logger = logging.getLogger("localcloud")
+
+_MOST_WAITING = 10_000  # calls; some 10 MB
+_SECONDS_BETWEEN_TRIES = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,24 +72,37 @@ class Recorder:
 
     def _write(self) -> None:
         ended = False
+        waiting: list[tuple[str, Recorded]] = []
         while not ended:
             batch = [self._queue.get()]
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             ended = None in batch
-            with self._store.transaction():
-                for item in batch:
-                    if item is None:
-                        continue
-                    time, call = item
-                    self._store.execute(
-                        "INSERT INTO call (time, account, region, principal, action, resource, status, error, context) "
-                        "VALUES (?,?,?,?,?,?,?,?,?)",
-                        (
-                            time, call.account, call.region, call.principal, call.action, call.resource, call.status,
-                            call.error, json.dumps(call.context),
-                        ),
-                    )  # fmt: skip
+            held = bool(waiting)
+            waiting += [item for item in batch if item is not None]
+            try:
+                self._keep(waiting)
+            except sqlite3.OperationalError as error:
+                # The disk is full, which must not end what is asked: the calls wait for room, and for the next call.
+                if not held:
+                    logger.warning("calls cannot be recorded, and wait: %s", error)
+                del waiting[_MOST_WAITING:]
+                if not ended:
+                    time.sleep(_SECONDS_BETWEEN_TRIES)
+            else:
+                waiting.clear()
+
+    def _keep(self, items: list[tuple[str, Recorded]]) -> None:
+        with self._store.transaction():
+            for moment, call in items:
+                self._store.execute(
+                    "INSERT INTO call (time, account, region, principal, action, resource, status, error, context) "
+                    "VALUES (?,?,?,?,?,?,?,?,?)",
+                    (
+                        moment, call.account, call.region, call.principal, call.action, call.resource, call.status,
+                        call.error, json.dumps(call.context),
+                    ),
+                )  # fmt: skip
 
 
 def calls(store: Store) -> list[dict[str, Any]]:

@@ -36,8 +36,10 @@ _READ_ONLY = re.compile(
     r"^(Get|Describe|List|Head|BatchGet|BatchDescribe|Search|Query|Scan|Filter|Select|Lookup|Simulate|Validate|"
     r"Decrypt|Encrypt|GenerateDataKey|Test|Estimate|Detect|Preview)"
 )
-# What makes room, or ends what runs, goes on when the disk is full.
-_ALWAYS = re.compile(rf"{_READ_ONLY.pattern}|^(Delete|Stop|Terminate|Abort|Cancel|Remove|Untag|Deregister|Assume)")
+# What makes room, ends what runs or asks what serves goes on when the disk is full.
+_ALWAYS = re.compile(
+    rf"{_READ_ONLY.pattern}|^(Delete|Stop|Terminate|Abort|Cancel|Remove|Untag|Deregister|Assume|Invoke)"
+)
 # Log events come by the thousand: they are saved with the next periodic save, not one by one.
 _SAVED_LATER = frozenset({"cloudwatch_logs", "cloudwatch"})
 _SAVE_SECONDS = 1.0

@@ -19,6 +19,9 @@ from localcloud.services.codepipeline.actions.base import (
 
 FAILED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
 SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+# Where nothing was to be done: the stack is what was asked for, whatever was undone before. CodePipeline, too, does not
+# count these among the failed states.
+AS_ASKED = (*SUCCEEDED, "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 NOTHING_TO_DO = "No updates are to be performed"
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
@@ -75,7 +78,7 @@ class CloudFormationDeploy:
             answer = client.update_stack(**request) if exists else client.create_stack(**request)
         except ClientError as error:
             if exists and NOTHING_TO_DO in str(error):
-                return self._finish(job, client, request["StackName"])
+                return self._finish(job, client, request["StackName"], AS_ASKED)
             raise failure(error, f"Stack {request['StackName']}", "JobFailed") from error
         self._show(job, answer["StackId"])
         return self._finish(job, client, answer["StackId"])
@@ -127,7 +130,7 @@ class CloudFormationDeploy:
         found = client.describe_change_set(ChangeSetName=change_set, StackName=name)
         reason = str(found.get("StatusReason", ""))
         if found["Status"] == "FAILED" and any(text in reason for text in NO_CHANGES):
-            return self._finish(job, client, name)
+            return self._finish(job, client, name, AS_ASKED)
         self._keep(job, "execute", _stack(client, name))
         self._show(job, found["StackId"])
         client.execute_change_set(ChangeSetName=change_set, StackName=name)
@@ -167,8 +170,8 @@ class CloudFormationDeploy:
             request["StackPolicyBody"] = json.dumps(settings["StackPolicy"])
         return request
 
-    def _finish(self, job: Job, client: Any, name: str) -> Outcome:
-        """Wait for the stack to come to rest; its outputs are the action's variables."""
+    def _finish(self, job: Job, client: Any, name: str, good: tuple[str, ...] = SUCCEEDED) -> Outcome:
+        """Wait for the stack to come to rest in a `good` state; its outputs are the action's variables."""
         while True:
             stack = _stack(client, name)
             if stack is None:
@@ -177,7 +180,7 @@ class CloudFormationDeploy:
                 break
             job.pause(0.25)
         status, identifier = stack["StackStatus"], stack["StackId"]
-        if status not in SUCCEEDED:
+        if status not in good:
             raise ActionError(
                 "JobFailed",
                 f"Stack {stack['StackName']} is in state {status}. {_reason(client, stack)}".strip(),
