@@ -153,6 +153,8 @@ class Judge:
                 if not name.startswith(ANSWERED):
                     self.unanswered.setdefault(key, set()).add(f"{statement.get('Sid', '?')}: {question}")
                 if name.startswith("aws:resourcetag/"):
+                    if _unknown(question):
+                        continue
                     keys.update(
                         {f"aws:resourcetag/{tag}".lower(): value for tag, value in self._tags(question).items()}
                     )
@@ -179,17 +181,20 @@ def _filled(statement: Document, question: Question) -> Document:
     return {**statement, **filled}
 
 
+def _unknown(question: Question) -> bool:
+    """Of some calls of the base services the record does not know the resource: then the action alone is judged."""
+    return question.resource == "*" and question.action.partition(":")[0] not in _reference()
+
+
 def _concerns(statement: Document, question: Question) -> bool:
     principal = statement.get("Principal")
     if question.role and isinstance(principal, dict) and "AWS" not in principal:
         return False  # said of a service, not of roles
     parsed = evaluator.parse_policy_document({"Statement": [statement]})[0]
-    # Of some calls of the base services the record does not know the resource: then the action alone is judged.
-    unknown = question.resource == "*" and question.action.partition(":")[0] not in _reference()
     return bool(
         evaluator._action_matches(question.action, parsed.actions, parsed.not_actions)
         and (
-            (unknown and statement["Effect"] == "Allow")
+            (_unknown(question) and statement["Effect"] == "Allow")
             or evaluator._resource_matches(question.resource, parsed.resources, parsed.not_resources)
         )
     )

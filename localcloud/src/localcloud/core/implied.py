@@ -97,12 +97,21 @@ def _passed(prefix: str, operation: str, given: Mapping[str, Any]) -> Iterator[s
     if not operation.startswith(("Create", "Update")):
         return
     if (prefix, operation) == ("servicecatalog", "CreateConstraint"):
-        given = json.loads(given.get("Parameters") or "{}") if given.get("Type") == "LAUNCH" else {}
+        given = _parsed(given.get("Parameters")) if given.get("Type") == "LAUNCH" else {}
     if prefix == "codepipeline":
         given = {"roleArn": given.get("pipeline", {}).get("roleArn", "")}
     for name, value in _members(given):
         if isinstance(value, str) and ":role/" in value and name.lower().endswith(("role", "rolearn")):
             yield value
+
+
+def _parsed(text: Any) -> Mapping[str, Any]:
+    """An object that a request holds as text; what is none passes no role, and the service refuses it."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _logs(role: str, group: str) -> Iterator[Asked]:

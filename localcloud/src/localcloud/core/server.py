@@ -177,8 +177,11 @@ class Server:
             self._trail.tell(signing_name, call, output, fault)
         told: dict[str, Any] = {}
         if operation is not None:
-            asked = authorization.describe(signing_name, operation.name, members, output or {}, account, region)
-            resource, told = asked.resources[0], asked.context()
+            try:
+                asked = authorization.describe(signing_name, operation.name, members, output or {}, account, region)
+                resource, told = asked.resources[0], asked.context()
+            except Exception:  # what is noted of a call must not change its answer
+                logger.exception("%s cannot be described", action)
         self._record(access_key, account, region, principal, action, resource, status, fault, told)
         return status, answer, content
 

@@ -54,7 +54,8 @@ STAGES = (
     Stage("Studio", (machine_learning.domains, machine_learning.studio_configurations)),
     Stage("builds", (machine_learning.builds,)),
     Stage("the platform", (launched.platform, network.leftovers)),
-    Stage("jobs", (machine_learning.jobs,)),
+    # Taking back products is a build of the platform's own, after those before.
+    Stage("jobs and last builds", (machine_learning.jobs, machine_learning.builds)),
     Stage(
         "what the stacks retain",
         (
