@@ -24,7 +24,8 @@ PROJECT = "alpha"
 # groups, and the local cloud's own notes.
 NO_RESOURCE = re.compile(
     r"^(codeartifact\.token|codebuild\.number|servicecatalog\.record|cloudformation\.made|sts/|"
-    r"cloudformation/stack_events|iam/aws_managed_attachment_counts|elasticache/param_group|"
+    r"cloudformation/stack_events|cloudwatch/alarm_history|iam/service_linked_role_deletion_tasks|"
+    r"iam/aws_managed_attachment_counts|elasticache/param_group|"
     r".*(tags|port_counter|counter)\b)"
 )
 
