@@ -402,9 +402,17 @@ def test_a_restart_serves_again(own_cloud: Any, tmp_path: Path) -> None:
     told = shop.ask(name)
     assert told["mark"] == "kept"
     assert told["pid"] != pid
-    assert not Path(f"/proc/{pid}").exists()
+    wait(lambda: not _runs(pid), what="the end of the old process")
     shop.delete(name)
     assert wait(lambda: refused_or_none(shop, name)) == "ValidationException"
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that is dead and only waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_restart_in_the_middle_of_an_update(own_cloud: Any, tmp_path: Path) -> None:
