@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
-from xml.sax.saxutils import escape
 
-from localcloud.core import authorization, census, tags, unserved
+from localcloud.core import authorization, census, refusals, tags, unserved
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -125,7 +124,7 @@ class Server:
             late = self._unserved.find(signing_name)
             if late is None:
                 fault = unserved.refusal(signing_name, scope["method"], scope["path"], body)
-                return _refusal(signing_name, headers, fault)
+                return refusals.refusal(signing_name, headers, fault)
             self._handlers[late[1].name] = late[1].handlers()
             self._wires[signing_name] = [late]
         candidates = self._wires[signing_name]
@@ -215,7 +214,7 @@ class Server:
         tags.note_caller(headers.get(tags.HEADER, ""))
         identity = base.identity(access_key) if access_key else None
         if access_key and identity is None:
-            await _answer(send, *_unknown_key(signing_name, headers))
+            await _answer(send, *refusals.unknown_key(signing_name, headers))
             return
         account, principal = identity or ("", "anonymous")
         module = _module(signing_name)
@@ -224,7 +223,7 @@ class Server:
             try:
                 self.cloud.room.check(len(body))
             except Fault as fault:
-                await _answer(send, *_refusal(signing_name, headers, fault))
+                await _answer(send, *refusals.refusal(signing_name, headers, fault))
                 action = f"{signing_name}:Unknown"
                 self._record(access_key, account, region, principal, action, "*", fault.status, fault, {})
                 return
@@ -271,7 +270,7 @@ class Server:
                 logger.exception("%s failed", signing_name or "a request")
                 what = f"{signing_name or 'The request'} failed in the local cloud"
                 told = Fault("InternalFailure", f"{what}: {type(error).__name__}: {error}", 500)
-            await _answer(send, *_refusal(signing_name, headers, told))
+            await _answer(send, *refusals.refusal(signing_name, headers, told))
         if identity and signing_name:
             small = body if len(body) < 100_000 else b""
             action, resource, context = base.describe(
@@ -374,30 +373,6 @@ def _module(signing_name: str) -> str:
 
     entry = app.SERVICE_REGISTRY.get(_service_name(signing_name))
     return str(entry["module"]) if entry else signing_name
-
-
-def _unknown_key(signing_name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-    message = "The security token included in the request is invalid."
-    if _speaks_json(headers):
-        return _refusal(signing_name, headers, Fault("UnrecognizedClientException", message, 400))
-    code = "InvalidAccessKeyId" if signing_name == "s3" else "InvalidClientTokenId"
-    return _refusal(signing_name, headers, Fault(code, message, 403))
-
-
-def _speaks_json(headers: Mapping[str, str]) -> bool:
-    return bool(headers.get("x-amz-target")) or headers.get("content-type", "").startswith("application/json")
-
-
-def _refusal(signing_name: str, headers: Mapping[str, str], fault: Fault) -> tuple[int, dict[str, str], bytes]:
-    """An error as the service's protocol writes it."""
-    if _speaks_json(headers):
-        body = json.dumps({"__type": fault.code, "message": fault.message}).encode()
-        return fault.status, {"Content-Type": "application/x-amz-json-1.1"}, body
-    inner = f"<Code>{fault.code}</Code><Message>{escape(fault.message)}</Message>"
-    text = f"<Error>{inner}</Error>" if signing_name == "s3" else (
-        f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error><RequestId>{uuid()}</RequestId></ErrorResponse>"
-    )  # fmt: skip
-    return fault.status, {"Content-Type": "text/xml"}, text.encode()
 
 
 def wait_until_stopped(cloud: Cloud, seconds: float) -> None:
