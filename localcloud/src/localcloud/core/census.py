@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The local cloud's own notes, and what a resource consists of: they are no resources.
 _INNER = re.compile(
-    r"core\..*|cloudformation\.made|codebuild\.(number|token)|codecommit\.announced|codeartifact\.(token|tags)|"
+    r"core\..*|cloudformation\.made|codebuild\.(number|token)|codecommit\.(announced|review)|codeartifact\.(token|tags)|"
     r"codepipeline\.(version|job|token)|servicecatalog\.token"
 )
 # What is kept of the past: AWS has no deletion of most of these.

@@ -177,7 +177,8 @@ class Server:
         told: dict[str, Any] = {}
         if operation is not None:
             try:
-                asked = authorization.describe(signing_name, operation.name, members, output or {}, account, region)
+                given = {**service.about(call), **members} if call is not None else members
+                asked = authorization.describe(signing_name, operation.name, given, output or {}, account, region)
                 resource, told = asked.resources[0], asked.context()
             except Exception:  # what is noted of a call must not change its answer
                 logger.exception("%s cannot be described", action)

@@ -72,6 +72,13 @@ class Service:
                 found[name] = getattr(self, attribute)
         return found
 
+    def about(self, call: Call) -> Mapping[str, Any]:
+        """What IAM is asked of a call that its input does not say, as further members of the input.
+
+        A pull request, for instance, is named by a number, but permission is asked for its repository.
+        """
+        return {}
+
     def routes(self) -> Sequence[Route]:
         """Plain HTTP routes."""
         return ()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localcloud.core import Cloud, Fault, Service
+from localcloud.core import Call, Cloud, Fault, Service
 from localcloud.services.codecommit.git import COMMIT_ID, ZERO, GitRepository, valid_reference
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,17 @@ class Base(Service):
             self._mark(account, region, name, change.reference)
             self.moved(account, region, name, change, caller)
 
+    def about(self, call: Call) -> Mapping[str, Any]:
+        """The branch that a call changes, as the key codecommit:References has it."""
+        branch = call.input.get("branchName")
+        return {"references": f"refs/heads/{branch.removeprefix('refs/heads/')}"} if branch else {}
+
+    def repository_deleted(self, account: str, region: str, record: dict[str, Any]) -> None:
+        """A repository is gone: what was kept of it goes too."""
+
+    def repository_renamed(self, account: str, region: str, old: str, new: str) -> None:
+        """A repository has another name: what is kept of it by its name follows."""
+
     def moved(self, account: str, region: str, name: str, change: Change, caller: str) -> None:
         """A reference has moved: what depends on it may follow."""
 
@@ -127,22 +138,23 @@ class Base(Service):
             detail["commitId"] = git.object_id(f"{change.new}^{{commit}}") or change.new
         if not created:
             detail["oldCommitId"] = git.object_id(f"{change.old}^{{commit}}") or change.old
-        self.tell("CodeCommit Repository State Change", record["Arn"], detail | more)
+        self.tell("CodeCommit Repository State Change", detail | more, account, region, [record["Arn"]])
 
-    def tell(self, detail_type: str, arn: str, detail: dict[str, Any]) -> None:
-        """Send one event about a repository."""
-        _, _, _, region, account, _ = arn.split(":", 5)
+    def tell(
+        self, detail_type: str, detail: dict[str, Any], account: str, region: str, resources: Sequence[str]
+    ) -> None:
+        """Send one event about repositories (their ARNs)."""
         try:
             self.cloud.emit(
                 source="aws.codecommit",
                 detail_type=detail_type,
                 detail=detail,
-                resources=[arn],
+                resources=list(resources),
                 account=account,
                 region=region,
             )
         except Exception:  # what it tells of is done; that nobody could be told must not undo it
-            log.exception("codecommit: the event %s about %s could not be sent", detail.get("event"), arn)
+            log.exception("codecommit: the event %s about %s could not be sent", detail.get("event"), resources)
 
     def _settle_default_branch(self, account: str, region: str, name: str, change: Change) -> None:
         """The first branch that a repository gets is its default branch."""

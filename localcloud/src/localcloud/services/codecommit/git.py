@@ -309,6 +309,17 @@ class GitRepository:
             conflicts.append(part)
         return (None, conflicts) if conflicts else (tree.strip(), [])
 
+    def merge_file(self, ours: bytes, base: bytes, theirs: bytes) -> bytes:
+        """Three versions of a file merged by lines; conflicts stand between markers in the style diff3."""
+        with tempfile.TemporaryDirectory() as scratch:
+            names = []
+            for number, content in enumerate((ours, base, theirs)):
+                path = Path(scratch) / str(number)
+                path.write_bytes(content)
+                names.append(str(path))
+            # It ends with the number of conflicts, up to 127.
+            return self.run("merge-file", "-p", "--diff3", *names, allowed=range(128))
+
     def archive(self, commit_id: str, destination: Path) -> None:
         """Write the files of a commit as a zip, without git's own data; it appears complete or not at all."""
         part = destination.with_name(destination.name + ".part")

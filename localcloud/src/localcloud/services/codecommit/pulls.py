@@ -1,20 +1,19 @@
-"""Pull requests: opened, closed, merged by fast-forward, squash or three-way merge."""
+"""Pull requests: opened, edited, closed, and following their branches."""
 
 from __future__ import annotations
 
-import hashlib
-from datetime import datetime
 from typing import Any
 
-from localcloud.core import Call, Fault, now, operation, paginate
-from localcloud.services.codecommit.base import Base, Change
+from localcloud.core import Call, Fault, now, operation, paginate, uuid
+from localcloud.services.codecommit.approvals import ApprovalOperations
+from localcloud.services.codecommit.base import Change
 from localcloud.services.codecommit.git import ZERO, GitRepository
+from localcloud.services.codecommit.pull_base import Pull
+from localcloud.services.codecommit.rules import digest
 
-Pull = dict[str, Any]
 
-
-class PullRequestOperations(Base):
-    """CreatePullRequest … MergePullRequestByThreeWay. Approval rules and comments are not served."""
+class PullRequestOperations(ApprovalOperations):
+    """CreatePullRequest … DescribePullRequestEvents."""
 
     @operation("CreatePullRequest")
     def create_pull_request(self, call: Call) -> dict[str, Any]:
@@ -24,19 +23,19 @@ class PullRequestOperations(Base):
             if token and known.get("clientRequestToken") == token:
                 if known["title"] != call.input["title"]:
                     raise Fault("IdempotencyParameterMismatchException", f"{token} was used with other parameters")
-                return {"pullRequest": self._view(call, known)}
+                return {"pullRequest": known}
         targets = call.input["targets"]
         if len(targets) != 1:
             raise Fault("InvalidTargetsException", f"A pull request has exactly one target; {len(targets)} given")
         target = targets[0]
         name = target["repositoryName"]
         git = self.open(call.account, call.region, name)
-        source = _branch(target["sourceReference"])
-        default = self.metadata(call.account, call.region, name).get("defaultBranch", "main")
-        destination = _branch(target.get("destinationReference") or default)
+        record = self.metadata(call.account, call.region, name)
+        source = branch_of(target["sourceReference"])
+        destination = branch_of(target.get("destinationReference") or record.get("defaultBranch", "main"))
         if source == destination:
             raise Fault("SourceAndDestinationAreSameException", f"Source and destination are both {source}")
-        tips = {branch: self._tip(git, branch) for branch in (source, destination)}
+        tips = {branch: tip(git, branch) for branch in (source, destination)}
         moment = now()
         pull: Pull = {
             "title": call.input["title"],
@@ -54,42 +53,33 @@ class PullRequestOperations(Base):
                     "mergeMetadata": {"isMerged": False},
                 }
             ],
-            "approvalRules": [],
+            "approvalRules": self.rules_from_templates(call, record, f"refs/heads/{destination}"),
+            "revisionId": digest(uuid()),
         }
         pull |= {key: call.input[key] for key in ("description", "clientRequestToken") if call.input.get(key)}
         base = git.merge_base(tips[source], tips[destination])
         if base:
             pull["pullRequestTargets"][0]["mergeBase"] = base
+        metadata = {"repositoryName": name, "sourceCommitId": tips[source], "destinationCommitId": tips[destination]}
+        metadata |= {"mergeBase": base} if base else {}
         with self.cloud.store.transaction():
             taken = [int(known["pullRequestId"]) for known in self.pulls.list(call.account, call.region)]
             pull["pullRequestId"] = str(max(taken, default=0) + 1)
-            pull["revisionId"] = _revision(pull)
             self.pulls.insert(call.account, call.region, pull["pullRequestId"], pull)
-        self._tell(call.account, call.region, pull, "pullRequestCreated", call.principal)
+            member = "pullRequestCreatedEventMetadata"
+            self.note(call.account, call.region, pull, "CREATED", call.principal, member, metadata)
+        number = pull["pullRequestId"]
+        said = f"The pull request was created with the following information: Pull Request ID as {number}"
+        self.tell_pull(
+            call.account, call.region, pull, "pullRequestCreated", call.principal,
+            f"User: {call.principal}. Event: Created. {said} and title as {pull['title']}.",
+        )  # fmt: skip
         return {"pullRequest": pull}
-
-    def _tip(self, git: GitRepository, branch: str) -> str:
-        found = git.branch(branch)
-        if found is None:
-            raise Fault("ReferenceDoesNotExistException", f"The reference refs/heads/{branch} does not exist")
-        return found
-
-    def _pull(self, call: Call) -> Pull:
-        number = call.input["pullRequestId"]
-        if not number.isdecimal():
-            raise Fault("InvalidPullRequestIdException", f"The pull request ID '{number}' is not a number")
-        found = self.pulls.get(call.account, call.region, number)
-        if found is None:
-            raise Fault("PullRequestDoesNotExistException", f"The pull request {number} does not exist")
-        return found
-
-    def _view(self, call: Call, pull: Pull) -> Pull:
-        return self.pulls.get(call.account, call.region, pull["pullRequestId"]) or pull
 
     @operation("GetPullRequest")
     def get_pull_request(self, call: Call) -> dict[str, Any]:
         """One pull request."""
-        return {"pullRequest": self._pull(call)}
+        return {"pullRequest": self.pull(call)}
 
     @operation("ListPullRequests")
     def list_pull_requests(self, call: Call) -> dict[str, Any]:
@@ -109,6 +99,16 @@ class PullRequestOperations(Base):
         page, token = paginate(ids, call.input, error="InvalidContinuationTokenException")
         return {"pullRequestIds": page, "nextToken": token}
 
+    @operation("DescribePullRequestEvents")
+    def describe_pull_request_events(self, call: Call) -> dict[str, Any]:
+        """What happened to a pull request, oldest first."""
+        pull, kind = self.pull(call), call.input.get("pullRequestEventType")
+        events = self.review(call.account, call.region, pull["pullRequestId"])["events"]
+        wanted = [("pullRequestEventType", kind), ("actorArn", call.input.get("actorArn"))]
+        found = [one for one in events if all(value is None or one[key] == value for key, value in wanted)]
+        page, token = paginate(found, call.input, error="InvalidContinuationTokenException")
+        return {"pullRequestEvents": page, "nextToken": token}
+
     @operation("UpdatePullRequestTitle")
     def update_pull_request_title(self, call: Call) -> dict[str, Any]:
         """Another title."""
@@ -120,160 +120,97 @@ class PullRequestOperations(Base):
         return self._edit(call, {"description": call.input["description"]})
 
     def _edit(self, call: Call, members: dict[str, Any]) -> dict[str, Any]:
-        pull = self._open_pull(call)
-        return {"pullRequest": self._store(call, pull, members)}
+        pull = self.open_pull(call)
+        return {"pullRequest": self.store_pull(call.account, call.region, pull, members)}
 
     @operation("UpdatePullRequestStatus")
     def update_pull_request_status(self, call: Call) -> dict[str, Any]:
         """Close without a merge. AWS does not open a closed one again."""
-        pull, status = self._pull(call), call.input["pullRequestStatus"]
+        pull, status = self.pull(call), call.input["pullRequestStatus"]
         if pull["pullRequestStatus"] == "CLOSED" and status == "OPEN":
             raise Fault("InvalidPullRequestStatusUpdateException", "A closed pull request cannot be opened again")
         if pull["pullRequestStatus"] != status:
-            pull = self._store(call, pull, {"pullRequestStatus": status})
-            self._tell(call.account, call.region, pull, "pullRequestStatusChanged", call.principal)
+            pull = self._close(call.account, call.region, pull, call.principal)
         return {"pullRequest": pull}
 
-    @operation("MergePullRequestByFastForward")
-    def merge_by_fast_forward(self, call: Call) -> dict[str, Any]:
-        """Move the destination to the source's tip; only where nothing else was committed meanwhile."""
-        return self._merge(call, "FAST_FORWARD_MERGE")
-
-    @operation("MergePullRequestBySquash")
-    def merge_by_squash(self, call: Call) -> dict[str, Any]:
-        """Put the source's changes on the destination as one commit."""
-        return self._merge(call, "SQUASH_MERGE")
-
-    @operation("MergePullRequestByThreeWay")
-    def merge_by_three_way(self, call: Call) -> dict[str, Any]:
-        """Make a merge commit of both tips."""
-        return self._merge(call, "THREE_WAY_MERGE")
-
-    def _merge(self, call: Call, option: str) -> dict[str, Any]:
-        if call.input.get("conflictResolution") or call.input.get("conflictResolutionStrategy", "NONE") != "NONE":
-            problem = (
-                "conflictResolution and conflictResolutionStrategy other than NONE are not served by the local cloud"
-            )
-            raise Fault("NotImplemented", problem, 501)
-        pull = self._open_pull(call)
-        target, name = pull["pullRequestTargets"][0], call.input["repositoryName"]
-        git = self.open(call.account, call.region, name)
-        if target["repositoryName"] != name:
-            problem = f"Pull request {pull['pullRequestId']} is not about {name} but about {target['repositoryName']}"
-            raise Fault("RepositoryNotAssociatedWithPullRequestException", problem)
-        reference = target["destinationReference"]
-        source = self._tip(git, _branch(target["sourceReference"]))
-        destination = self._tip(git, _branch(reference))
-        wanted = call.input.get("sourceCommitId")
-        if wanted and wanted != source:
-            problem = f"The tip of {target['sourceReference']} is {source}, not {wanted}"
-            raise Fault("TipOfSourceReferenceIsDifferentException", problem)
-        commit_id = self._merge_commit(call, pull, git, option, source, destination)
-        if not git.update_reference(reference, commit_id, destination):
-            raise Fault("ConcurrentReferenceUpdateException", f"{reference} was changed meanwhile; try again")
-        base = git.merge_base(source, destination)
-        metadata = {"isMerged": True, "mergedBy": call.principal, "mergeCommitId": commit_id, "mergeOption": option}
-        target |= {"mergeMetadata": metadata, "sourceCommit": source, "destinationCommit": destination}
-        members = {"pullRequestStatus": "CLOSED", "pullRequestTargets": [target]}
-        pull = self._store(call, pull, members)
-        more = {"mergeOption": option, "sourceCommitId": source, "destinationCommitId": destination}
-        more |= {"baseCommitId": base} if base else {}
-        change = Change(reference, destination, commit_id)
-        self.announce(call.account, call.region, name, [change], call.principal, **more)
-        event = "pullRequestMergeStatusUpdated"
-        self._tell(call.account, call.region, pull, event, call.principal, mergeOption=option)
-        return {"pullRequest": pull}
-
-    def _merge_commit(
-        self, call: Call, pull: Pull, git: GitRepository, option: str, source: str, destination: str
-    ) -> str:
-        if option == "FAST_FORWARD_MERGE":
-            if git.merge_base(source, destination) != destination:
-                problem = "The destination has commits that the source lacks: a fast-forward is not possible"
-                raise Fault("ManualMergeRequiredException", problem)
-            return source
-        tree, conflicts = git.merge_tree(destination, source)
-        if tree is None:
-            raise Fault("ManualMergeRequiredException", f"The branches conflict in {', '.join(conflicts)}")
-        name = call.input.get("authorName") or call.principal.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
-        message = call.input.get("commitMessage") or f"Merge pull request {pull['pullRequestId']}: {pull['title']}"
-        parents = [destination] if option == "SQUASH_MERGE" else [destination, source]
-        return git.add_commit(tree, parents, name, call.input.get("email") or "", message)
-
-    def _open_pull(self, call: Call) -> Pull:
-        pull = self._pull(call)
-        if pull["pullRequestStatus"] != "OPEN":
-            raise Fault("PullRequestAlreadyClosedException", f"The pull request {pull['pullRequestId']} is closed")
+    def _close(self, account: str, region: str, pull: Pull, caller: str) -> Pull:
+        pull = self.store_pull(account, region, pull, {"pullRequestStatus": "CLOSED"})
+        member = "pullRequestStatusChangedEventMetadata"
+        self.note(account, region, pull, "STATUS_CHANGED", caller, member, {"pullRequestStatus": "CLOSED"})
+        said = f"{caller} updated the following PullRequest {pull['pullRequestId']}. The pull request status has been"
+        said = f"{said} updated. The status is closed."
+        self.tell_pull(account, region, pull, "pullRequestStatusChanged", caller, said)
         return pull
 
-    def _store(self, call: Call, pull: Pull, members: Pull) -> Pull:
-        stamped = members | {"lastActivityDate": now()}
-        found = self.pulls.update(call.account, call.region, pull["pullRequestId"], lambda known: known | stamped)
-        assert found is not None
-        return found
-
-    # -- events -------------------------------------------------------------------------------------------------
-
     def moved(self, account: str, region: str, name: str, change: Change, caller: str) -> None:
-        """Open pull requests follow their source branch."""
-        if change.new == ZERO:
-            return
+        """Open pull requests follow their branches, and close when one of them goes."""
+        super().moved(account, region, name, change, caller)
+        git = self.git(account, region, name)
         for pull in self.pulls.list(account, region):
             target = pull["pullRequestTargets"][0]
             if pull["pullRequestStatus"] != "OPEN" or target["repositoryName"] != name:
                 continue
-            if target["sourceReference"] != change.reference or target["sourceCommit"] == change.new:
+            if change.reference not in (target["sourceReference"], target["destinationReference"]):
                 continue
-            target["sourceCommit"] = change.new
-            members = {"pullRequestTargets": [target], "lastActivityDate": now(), "revisionId": _revision(pull)}
-            pull |= members
-            self.pulls.put(account, region, pull["pullRequestId"], pull)
-            self._tell(account, region, pull, "pullRequestSourceBranchUpdated", caller)
+            if change.new == ZERO:
+                self._close(account, region, pull, caller)
+            elif change.reference == target["sourceReference"]:
+                self._source_moved(account, region, git, pull, change.new, caller)
+            else:
+                self._follow(account, region, git, pull, {"destinationCommit": change.new})
 
-    def _tell(self, account: str, region: str, pull: Pull, event: str, caller: str, **more: str) -> None:
+    def _follow(self, account: str, region: str, git: GitRepository, pull: Pull, commits: Pull, **members: str) -> Pull:
+        target = pull["pullRequestTargets"][0] | commits
+        base = git.merge_base(target["sourceCommit"], target["destinationCommit"])
+        target |= {"mergeBase": base} if base else {}
+        return self.store_pull(account, region, pull, {"pullRequestTargets": [target], **members})
+
+    def _source_moved(
+        self, account: str, region: str, git: GitRepository, pull: Pull, commit: str, caller: str
+    ) -> None:
+        """Another revision: what was approved before was approved of another one."""
+        before = pull["pullRequestTargets"][0]["sourceCommit"]
+        if before == commit:
+            return
+        pull = self._follow(account, region, git, pull, {"sourceCommit": commit}, revisionId=digest(uuid()))
         target = pull["pullRequestTargets"][0]
-        name, number = target["repositoryName"], pull["pullRequestId"]
-        verb = {
-            "pullRequestCreated": "The pull request was created",
-            "pullRequestSourceBranchUpdated": "The pull request was updated",
-            "pullRequestStatusChanged": "The pull request status was updated",
-            "pullRequestMergeStatusUpdated": "The pull request was merged",
-        }[event]
-        detail = {
-            "event": event,
-            "pullRequestId": number,
-            "title": pull["title"],
-            "description": pull.get("description", ""),
-            "repositoryNames": [name],
-            "author": pull["authorArn"],
-            "callerUserArn": caller,
-            "creationDate": _date(pull["creationDate"]),
-            "lastModifiedDate": _date(pull["lastActivityDate"]),
-            "pullRequestStatus": pull["pullRequestStatus"].capitalize(),
-            "isMerged": str(target["mergeMetadata"]["isMerged"]),
-            "revisionId": pull["revisionId"],
-            "sourceReference": target["sourceReference"],
-            "destinationReference": target["destinationReference"],
-            "sourceCommit": target["sourceCommit"],
-            "destinationCommit": target["destinationCommit"],
-            "notificationBody": f"A pull request event occurred in the following repository: {name}. {caller} "
-            f"{verb} with the following information: ID {number}, title {pull['title']}.",
-        }
-        self.tell(
-            "CodeCommit Pull Request State Change", f"arn:aws:codecommit:{region}:{account}:{name}", detail | more
+        metadata = {"repositoryName": target["repositoryName"], "beforeCommitId": before, "afterCommitId": commit}
+        metadata |= {"mergeBase": target["mergeBase"]} if "mergeBase" in target else {}
+        member = "pullRequestSourceReferenceUpdatedEventMetadata"
+        self.note(account, region, pull, "SOURCE_REFERENCE_UPDATED", caller, member, metadata)
+        said = f"The user updated the following pull request: {pull['pullRequestId']}. The pull request was updated"
+        said = f"{said} with one or more commits to the source branch: {branch_of(target['sourceReference'])}."
+        self.tell_pull(
+            account, region, pull, "pullRequestSourceBranchUpdated", caller, f"User: {caller}. Event: Updated. {said}"
         )
 
+    def repository_deleted(self, account: str, region: str, record: dict[str, Any]) -> None:
+        """Its pull requests go with it."""
+        super().repository_deleted(account, region, record)
+        for pull in self.pulls.list(account, region):
+            if pull["pullRequestTargets"][0]["repositoryName"] == record["repositoryName"]:
+                self.pulls.delete(account, region, pull["pullRequestId"])
+                self.reviews.delete(account, region, pull["pullRequestId"])
 
-def _branch(reference: str) -> str:
+    def repository_renamed(self, account: str, region: str, old: str, new: str) -> None:
+        """Its pull requests follow."""
+        super().repository_renamed(account, region, old, new)
+        for pull in self.pulls.list(account, region):
+            if pull["pullRequestTargets"][0]["repositoryName"] == old:
+                pull["pullRequestTargets"][0]["repositoryName"] = new
+                self.pulls.put(account, region, pull["pullRequestId"], pull)
+
+
+def tip(git: GitRepository, branch: str) -> str:
+    """The commit of a branch, or ReferenceDoesNotExistException."""
+    found = git.branch(branch)
+    if found is None:
+        raise Fault("ReferenceDoesNotExistException", f"The reference refs/heads/{branch} does not exist")
+    return found
+
+
+def branch_of(reference: str) -> str:
+    """The branch of a reference, however it is written; ReferenceTypeNotSupportedException for a tag."""
     if reference.startswith("refs/") and not reference.startswith("refs/heads/"):
         raise Fault("ReferenceTypeNotSupportedException", f"{reference} is no branch: pull requests are about branches")
     return reference.removeprefix("refs/heads/")
-
-
-def _revision(pull: Pull) -> str:
-    target = pull["pullRequestTargets"][0]
-    return hashlib.sha256(f"{pull['pullRequestId']} {target['sourceCommit']}".encode()).hexdigest()
-
-
-def _date(moment: datetime) -> str:
-    return moment.strftime("%a %b %d %Y %H:%M:%S UTC")

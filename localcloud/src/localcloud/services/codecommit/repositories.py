@@ -116,8 +116,7 @@ class RepositoryOperations(Base):
                 return {}
             self.repositories.delete(call.account, call.region, name)
             self.announced.delete(call.account, call.region, name)
-            for pull in self._pulls_of(call, name):
-                self.pulls.delete(call.account, call.region, pull["pullRequestId"])
+            self.repository_deleted(call.account, call.region, record)
             self.git(call.account, call.region, name).delete()
         return {"repositoryId": record["repositoryId"]}
 
@@ -153,14 +152,8 @@ class RepositoryOperations(Base):
                 self.repositories.insert(call.account, call.region, new, record)
                 if told is not None:
                     self.announced.put(call.account, call.region, new, told)
-                for pull in self._pulls_of(call, old):
-                    pull["pullRequestTargets"][0]["repositoryName"] = new
-                    self.pulls.put(call.account, call.region, pull["pullRequestId"], pull)
+                self.repository_renamed(call.account, call.region, old, new)
                 self.directory(call.account, call.region, old).rename(self.directory(call.account, call.region, new))
-
-    def _pulls_of(self, call: Call, name: str) -> list[dict[str, Any]]:
-        pulls = self.pulls.list(call.account, call.region)
-        return [pull for pull in pulls if pull["pullRequestTargets"][0]["repositoryName"] == name]
 
     def _change(self, call: Call, members: dict[str, Any]) -> None:
         name = call.input["repositoryName"]

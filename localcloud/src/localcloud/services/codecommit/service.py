@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from localcloud.core import Created, ResourceContext, ResourceType, Route
-from localcloud.services.codecommit.pulls import PullRequestOperations
+from localcloud.services.codecommit.comments import CommentOperations
 from localcloud.services.codecommit.reading import ReadOperations
 from localcloud.services.codecommit.repositories import RepositoryOperations
 from localcloud.services.codecommit.smart_http import PREFIX, SmartHttp
@@ -86,7 +86,7 @@ def _delete(context: ResourceContext, physical_id: str, properties: dict[str, An
         context.client("codecommit").delete_repository(repositoryName=name)
 
 
-class CodeCommit(RepositoryOperations, ReadOperations, WriteOperations, PullRequestOperations):
+class CodeCommit(RepositoryOperations, ReadOperations, WriteOperations, CommentOperations):
     """AWS CodeCommit."""
 
     resources = (

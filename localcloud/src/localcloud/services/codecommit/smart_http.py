@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +76,8 @@ class SmartHttp:
             return
         with tempfile.TemporaryDirectory(prefix="push-") as scratch:
             note = Path(scratch) / "references"
-            status = await self._backend(scope, headers, receive, send, target, note)
-        self._record(target, status)
+            status, pushed = await self._backend(scope, headers, receive, send, target, note)
+        self._record(target, status, pushed)
 
     # -- who and what -------------------------------------------------------------------------------------------
 
@@ -126,11 +126,15 @@ class SmartHttp:
         default = self.service.cloud.region
         return sorted(has, key=lambda region: (region != default, region)) + ([default] if default not in has else [])
 
-    def _record(self, target: Target, status: int) -> None:
+    def _record(self, target: Target, status: int, pushed: Sequence[str] = ()) -> None:
+        """As IAM is asked: once for each reference of a push, and without one where git only asks what there is."""
         recorder = self.service.cloud.recorder
-        if recorder is not None:
-            action = f"codecommit:{target.action}"
-            context = {"session_tags": target.session_tags} if target.session_tags else {}
+        if recorder is None:
+            return
+        action = f"codecommit:{target.action}"
+        common: dict[str, Any] = {"session_tags": target.session_tags} if target.session_tags else {}
+        for reference in pushed or ("",):
+            context = common | ({"keys": {"codecommit:References": reference}} if reference else {})
             recorder.add(Recorded(
                 target.account, target.region, target.principal, action, target.arn, status, context=context
             ))  # fmt: skip
@@ -139,7 +143,8 @@ class SmartHttp:
 
     async def _backend(
         self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send, target: Target, note: Path
-    ) -> int:
+    ) -> tuple[int, list[str]]:
+        """The answer's status, and the references that a push changed."""
         directory = self.service.directory(target.account, target.region, target.name)
         child = await asyncio.create_subprocess_exec(
             "git",
@@ -157,7 +162,7 @@ class SmartHttp:
         assert child.stderr is not None
         feeding = asyncio.create_task(_feed(receive, child.stdin))
         complaints = asyncio.create_task(child.stderr.read())
-        status = 500
+        status, pushed = 500, list[str]()
         try:
             status, listed = await _head(child.stdout)
             await send({"type": "http.response.start", "status": status, "headers": listed})
@@ -165,7 +170,7 @@ class SmartHttp:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await child.wait()
             # The person's `git push` ends when this answer does: by then the push has been told of.
-            await asyncio.get_running_loop().run_in_executor(None, self._announce, target, note)
+            pushed = await asyncio.get_running_loop().run_in_executor(None, self._announce, target, note)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             feeding.cancel()
@@ -178,17 +183,19 @@ class SmartHttp:
             said = (await complaints).decode(errors="replace").strip()
             if said:
                 log.info("git http-backend, %s: %s", target.arn, said)
-        return status
+        return status, pushed
 
-    def _announce(self, target: Target, note: Path) -> None:
+    def _announce(self, target: Target, note: Path) -> list[str]:
+        """Tell of what a push changed. Returns the references."""
         if not note.exists():
-            return
+            return []
         changes = []
         for line in note.read_text(encoding="utf-8").splitlines():
             old, new, reference = line.split(" ", 2)
             changes.append(Change(reference, old, new))
         note.unlink()
         self.service.announce(target.account, target.region, target.name, changes, target.principal)
+        return [change.reference for change in changes]
 
 
 def _cgi(scope: Scope, headers: dict[str, str], target: Target, directory: Path, note: Path) -> dict[str, str]:
