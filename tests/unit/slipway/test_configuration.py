@@ -122,7 +122,7 @@ FILE = st.fixed_dictionaries(
         "data": st.fixed_dictionaries(
             {"dataset": st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,9}(/[a-z0-9]{1,5})?\Z"), "target": st.just("arr_delay")}
         ),
-        "quality_gate": st.dictionaries(st.sampled_from(METRICS["regression"]), BOUND, min_size=1),
+        "quality_gate": st.dictionaries(st.sampled_from(list(METRICS["regression"])), BOUND, min_size=1),
     },
     optional={
         "preprocessing": st.tuples(JOB, PARAMETERS).map(lambda pair: {**pair[0], "parameters": pair[1]}),

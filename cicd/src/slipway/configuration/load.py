@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from slipway.configuration.instances import wrong_instance_types
 from slipway.configuration.model import METRICS, ProjectFile
+from slipway.configuration.rules import Broken, broken, shown
 from slipway.errors import ConfigurationError
 
 Key = tuple[str | int, ...]
@@ -76,10 +76,7 @@ def loads(text: str, file: str = "project.yaml") -> ProjectFile:
         except ValidationError as error:
             findings = [*_findings(error, lines), *_unknown_metrics(data, lines)]
         else:
-            for path, given, allowed in wrong_instance_types(project):
-                mend = _near(given, allowed) or "choose one that SageMaker offers for this kind of job"
-                problem = "SageMaker has no such instance type here"
-                findings.append(Finding(_line(path, lines), _dotted(path), problem, given, _several(allowed), mend))
+            findings = [_rule(item, lines) for item in broken(project)]
     if findings or project is None:
         raise ConfigurationError([finding.text(file) for finding in sorted(findings, key=lambda f: (f.line, f.key))])
     return project
@@ -135,8 +132,6 @@ def _findings(error: ValidationError, lines: Mapping[Key, int]) -> list[Finding]
         path = tuple(part for part in item["loc"] if part != "[key]")
         context = item.get("ctx", {})
         kind = item["type"]
-        if kind == "unknown_metric":
-            continue  # _unknown_metrics names the metric and its line
         key = _dotted(path)
         line = _line(path, lines)
         given = _shown(item.get("input"))
@@ -153,14 +148,22 @@ def _findings(error: ValidationError, lines: Mapping[Key, int]) -> list[Finding]
     return findings
 
 
+def _rule(item: Broken, lines: Mapping[Key, int]) -> Finding:
+    given = shown(item.given)
+    mend = (_near(given, item.allowed) if isinstance(given, str) else "") or item.mend
+    return Finding(
+        _line(item.path, lines), _dotted(item.path), item.problem, _shown(given), _several(item.allowed), mend
+    )
+
+
 def _unknown_metrics(data: object, lines: Mapping[Key, int]) -> Iterator[Finding]:
     """Metrics that the kind of problem does not have; asked of the raw data, so that no other problem hides them."""
     if not isinstance(data, dict) or not isinstance(data.get("quality_gate"), dict):
         return
     problem = data.get("problem")
-    allowed = METRICS.get(problem) if isinstance(problem, str) else None
+    allowed = next((names for kind, names in METRICS.items() if kind == problem), {})
     for metric in data["quality_gate"] if allowed else ():
-        if allowed and metric not in allowed:
+        if metric not in allowed:
             path: Key = ("quality_gate", str(metric))
             mend = _near(str(metric), allowed) or "use one of the metrics allowed"
             message = f"a {problem} has no such metric"
@@ -218,7 +221,9 @@ def _limit(kind: str, context: Mapping[str, object], path: Key) -> str:
         "dict_type": "keys and values",
         "model_type": "keys and values",
         "model_attributes_type": "keys and values",
-        "value_error": "one of the two",
+        "number": "a finite number",
+        "later": "{instead}",
+        "schedule": "rate(7 days) or, of minute, hour, day of month, month, day of week, year, cron(0 3 ? * MON *)",
         "parameter": "a finite number, true or false, or a text of 1 to 256 characters",
     }
     if kind in limits:
@@ -227,8 +232,6 @@ def _limit(kind: str, context: Mapping[str, object], path: Key) -> str:
 
 
 def _reason(kind: str, message: str) -> str:
-    if kind == "value_error":
-        return message.removeprefix("Value error, ")
     if kind.endswith("_type") or kind == "int_from_float":
         return "has the wrong type"
     return {
@@ -249,8 +252,10 @@ def _mend(kind: str, given: object) -> str:
         return f'write it in quotes: "{str(given).lower() if isinstance(given, bool) else given}"'
     if kind in {"int_type", "float_type"} and isinstance(given, str) and given.strip().replace(".", "", 1).isdigit():
         return f"write it without quotes: {given.strip()}"
-    if kind == "value_error":
-        return "write, for example, `rmse: {max: 25.0}` or `r2: {min: 0.5}`"
+    if kind == "later":
+        return "take the value that is allowed; the changelog will tell when this one is"
+    if kind == "schedule":
+        return 'write it as AWS does (EventBridge Scheduler, "Schedule types"), in UTC'
     return "change the value to one that is allowed"
 
 
@@ -261,7 +266,7 @@ def _near(given: str, allowed: Iterable[str]) -> str | None:
     return f"did you mean {close[0]}?" if close else None
 
 
-def _several(allowed: list[str]) -> str:
+def _several(allowed: Sequence[str]) -> str:
     return ", ".join(allowed[:6]) + (f" and {len(allowed) - 6} more" if len(allowed) > 6 else "")
 
 

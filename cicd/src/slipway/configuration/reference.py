@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from slipway.configuration.model import METRICS, ProjectFile
+from slipway.configuration.model import METRICS, REPORT_KEYS, Problem, ProjectFile
 
 
 def json_schema() -> str:
@@ -23,9 +23,7 @@ def json_schema() -> str:
 
 def reference() -> str:
     """The reference page, in Markdown."""
-    metrics = "\n".join(
-        f"* `{problem}`: {', '.join(f'`{name}`' for name in names)}" for problem, names in METRICS.items()
-    )
+    metrics = "\n".join(_metrics(problem) for problem in METRICS)
     rows = "\n".join(
         f"| `{key}` | {kind} | {default} | {text} |" for key, kind, default, text in _rows(ProjectFile, "")
     )
@@ -43,11 +41,18 @@ is allowed.
 
 ## Metrics
 
+| problem | metrics (which is better) | key of evaluation.json |
+|---|---|---|
 {metrics}
 
 The bounds of `quality_gate` are tested in the order of the file. The first one that is missed fails the pipeline with
-the figure, the bound and the key, and nothing is registered.
+the figure, the bound and the key, and nothing is registered. `champion` is tested after them.
 """
+
+
+def _metrics(problem: Problem) -> str:
+    names = ", ".join(f"`{name}` ({better})" for name, better in METRICS[problem].items())
+    return f"| `{problem}` | {names} | `{REPORT_KEYS[problem]}` |"
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
@@ -58,11 +63,14 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, 
         if section is None:
             yield key, _kind(field).replace("|", "\\|"), _default(field), text
         elif several:
-            yield key, "name → bound", _default(field), text
+            yield key, f"name → {_LABELS.get(section.__name__, 'section')}", _default(field), text
             yield from _rows(section, f"{key}.<name>.")
         else:
             yield key, "section", "needed" if field.is_required() else "", text
             yield from _rows(section, f"{key}.")
+
+
+_LABELS = {"Bound": "bound", "Range": "range"}
 
 
 def _section(annotation: object) -> tuple[type[BaseModel] | None, bool]:
@@ -82,6 +90,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return "" if default in (None, PydanticUndefined, {}) else f"`{default}`"
 
 
@@ -101,8 +111,14 @@ def _words(schema: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(options))
     if "const" in schema:
         return f"`{schema['const']}`"
+    if schema.get("pattern", "").startswith("^(rate"):
+        return "`rate(…)` or `cron(…)`"
+    if "@" in schema.get("pattern", ""):
+        return "e-mail address"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_words(schema['items'])}"
     kind = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}.get(
         schema.get("type", ""), "name → value"
     )
