@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from localcloud.core.base.snapshot import join
 from tests.localcloud.conftest import PRODUCTION, REGION, STAGING, TOOLING, LocalCloud, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -72,8 +74,9 @@ class Platform:
         with sqlite3.connect(f"file:{self.cloud.home / 'localcloud.sqlite'}?mode=ro", uri=True) as store:
             for kind, account, key in store.execute("SELECT kind, account, key FROM record"):
                 found.add(f"{kind} {account} {key}")
-            for module, document in store.execute("SELECT module, document FROM base_state"):
-                found |= set(_flat(module, json.loads(document)))
+            rows = store.execute("SELECT module, name, key, document FROM base_entry ORDER BY module, seq").fetchall()
+            for module, pieces in groupby(rows, key=lambda row: row[0]):
+                found |= set(_flat(module, json.loads(join(piece[1:] for piece in pieces))))
         return {record for record in found if not NO_RESOURCE.match(record)}
 
     def launch(self, name: str) -> str:

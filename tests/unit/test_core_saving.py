@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ def test_a_busy_module_is_copied_all_the_same() -> None:
         return {"attempts": attempts}
 
     started = time.monotonic()
-    assert json.loads(state._snapshot(get_state) or "") == {"attempts": 60}
+    assert state.patiently(get_state) == {"attempts": 60}
     assert time.monotonic() - started < state._PATIENCE_SECONDS
 
 
@@ -40,7 +39,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("dictionary changed size during iteration")
 
     with pytest.raises(RuntimeError, match="dictionary changed"):
-        state._snapshot(get_state)
+        state.patiently(get_state)
 
 
 def test_a_real_module_that_changes_all_the_time() -> None:
@@ -60,7 +59,7 @@ def test_a_real_module_that_changes_all_the_time() -> None:
     thread.start()
     try:
         for _ in range(20):
-            assert state._snapshot(iam.get_state)
+            assert state._changed(iam.get_state, {})
     finally:
         stop.set()
         thread.join()

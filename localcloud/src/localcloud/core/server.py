@@ -42,6 +42,7 @@ _ALWAYS = re.compile(
 # Log events come by the thousand: they are saved with the next periodic save, not one by one.
 _SAVED_LATER = frozenset({"cloudwatch_logs", "cloudwatch"})
 _SAVE_SECONDS = 1.0
+_SAVE_SHARE = 10  # of its time at most a tenth goes into periodic saves, however much there is
 
 
 class Server:
@@ -289,6 +290,7 @@ class Server:
         assert base is not None
         while not self.cloud.stopping.is_set():
             busy = base.stacks.in_progress()
+            began = time.monotonic()
             if self._changed.is_set() or busy:
                 self._changed.clear()
                 try:
@@ -296,7 +298,8 @@ class Server:
                 except sqlite3.OperationalError as error:
                     self._changed.set()  # and again, until it succeeds
                     logger.warning("the state of the base services cannot be saved: %s", error)
-            self.cloud.stopping.wait(_SAVE_SECONDS / 2 if busy else _SAVE_SECONDS)
+            took = time.monotonic() - began
+            self.cloud.stopping.wait(max(_SAVE_SECONDS / 2 if busy else _SAVE_SECONDS, _SAVE_SHARE * took))
 
     def close(self) -> None:
         """Write what waits."""

@@ -25,7 +25,11 @@ CREATE TABLE IF NOT EXISTS record (
     kind TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, key TEXT NOT NULL, document TEXT NOT NULL,
     UNIQUE (kind, account, region, key)
 );
-CREATE TABLE IF NOT EXISTS base_state (module TEXT PRIMARY KEY, document BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS base_entry (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    module TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, document TEXT NOT NULL,
+    UNIQUE (module, name, key)
+);
 CREATE TABLE IF NOT EXISTS call (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     time TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, principal TEXT NOT NULL, action TEXT NOT NULL,

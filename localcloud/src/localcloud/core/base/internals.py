@@ -69,6 +69,7 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_with_stack_tags",
     ),
     "ministack.services.cloudformation.engine": (
+        "CfnLoader",
         "_parse_template",
         "_apply_transforms",
         "_topological_sort",

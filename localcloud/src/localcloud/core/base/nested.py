@@ -12,7 +12,7 @@ import contextvars
 import logging
 from typing import Any
 
-from localcloud.core.base import references, support
+from localcloud.core.base import references, support, templates
 
 logger = logging.getLogger("localcloud.base")
 
@@ -26,7 +26,8 @@ def install() -> None:
     """Wrap ministack's deployment of a nested stack."""
     from ministack.services.cloudformation import _stacks, changesets, engine, handlers, provisioners, stacks
 
-    parse, deploy = engine._parse_template, provisioners._cfn_nested_stack_deploy
+    parse = templates.parser(engine._parse_template, engine.CfnLoader)
+    deploy = provisioners._cfn_nested_stack_deploy
 
     def parse_and_check(body: str) -> Any:
         template = parse(body)

@@ -1,15 +1,22 @@
-"""ministack's state in our SQLite file: it keeps its own in memory and writes it at an orderly stop alone."""
+"""ministack's state in our SQLite file: it keeps its own in memory and writes it at an orderly stop alone.
+
+A save writes what has changed, entry by entry. Callers that wait for one share it: whoever asks while a save runs is
+served by the next, together with all others who asked meanwhile.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
+from localcloud.core.base import snapshot
 from localcloud.core.base.scope import scope
+from localcloud.core.base.shared import Shared
+from localcloud.core.base.snapshot import Place
 from localcloud.core.store import Store
 
 logger = logging.getLogger("localcloud.base")
@@ -17,6 +24,7 @@ logger = logging.getLogger("localcloud.base")
 # ministack forgets STS sessions at a restart; on AWS credentials outlive everything but their expiry.
 _SESSIONS = "sts"
 _PATIENCE_SECONDS = 20.0
+_UNKNOWN = -1  # no fingerprint: Python's `hash` is never -1
 T = TypeVar("T")
 
 
@@ -25,8 +33,8 @@ class State:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._saved: dict[str, int] = {}
-        self._save_lock = threading.Lock()
+        self._saved: dict[str, dict[Place, int]] = {}
+        self._shared = Shared(self._write)
 
     def load(self, wanted: Callable[[str], bool]) -> None:
         """Restore what `save` wrote of the modules that are wanted."""
@@ -34,45 +42,77 @@ class State:
         from ministack.core import persistence
         from ministack.services import sts
 
-        for name, blob in self.store.execute("SELECT module, document FROM base_state"):
-            if not wanted(name):
+        self._take_over()
+        for (module,) in self.store.execute("SELECT DISTINCT module FROM base_entry"):
+            if not wanted(module):
                 continue
-            if name == _SESSIONS:
-                sts._sessions.update(json.loads(blob))
+            rows = self._rows(module)
+            data = json.loads(snapshot.join(rows), object_hook=persistence._json_object_hook)
+            known = {place: snapshot.fingerprint(entry) for place, entry in snapshot.pieces(data)}
+            self._saved[module] = {(name, key): known.get((name, key), _UNKNOWN) for name, key, _ in rows}
+            if module == _SESSIONS:
+                sts._sessions.update(data[_SESSIONS])
                 continue
-            module_name = app._state_map.get(name)
+            module_name = app._state_map.get(module)
             if module_name is None:
-                logger.warning("state of unknown module %s is left alone", name)
+                logger.warning("state of unknown module %s is left alone", module)
                 continue
-            data = json.loads(blob, object_hook=persistence._json_object_hook)
             app._get_module(module_name).load_persisted_state(data)
-            self._saved[name] = hash(blob)
+
+    def _take_over(self) -> None:
+        """Keep what an earlier release wrote: one document for a whole module."""
+        from ministack.core import persistence
+
+        if not self.store.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name='base_state'"):
+            return
+        with self.store.transaction():
+            for module, text in self.store.execute("SELECT module, document FROM base_state"):
+                data = json.loads(text, object_hook=persistence._json_object_hook)
+                state = {_SESSIONS: data} if module == _SESSIONS else data
+                self._put(module, [(place, snapshot.document(entry)) for place, entry in snapshot.pieces(state)], [])
+            self.store.execute("DROP TABLE base_state")
+
+    def _rows(self, module: str) -> list[tuple[Any, ...]]:
+        return self.store.execute("SELECT name, key, document FROM base_entry WHERE module=? ORDER BY seq", (module,))
 
     def save(self, only: str | None = None) -> None:
-        """Write the state of all modules that changed (or of the one named) to SQLite, as one transaction."""
+        """Write what changed of all modules (or of the one named) to SQLite, as one transaction."""
+        self._shared.ask(only)
+
+    def _write(self, wanted: frozenset[str] | None) -> None:
+        """Write what changed of the modules that are wanted; None is all."""
         from ministack import app
         from ministack.services import sts
 
-        with self._save_lock:
-            changed = []
-            states = {**app._build_persistence_save_dict(), _SESSIONS: lambda: dict(sts._sessions)}
-            for name, get_state in states.items():
-                if only is not None and app._state_map.get(name, "sts") != only:
-                    continue
-                blob = _snapshot(get_state)
-                if blob is not None and self._saved.get(name) != hash(blob):
-                    changed.append((name, blob))
-            if not changed:
-                return
+        states = {**app._build_persistence_save_dict(), _SESSIONS: lambda: {_SESSIONS: dict(sts._sessions)}}
+        changes: list[tuple[str, list[tuple[Place, str]], list[Place]]] = []
+        found: dict[str, dict[Place, int]] = {}
+        for module, get_state in states.items():
+            if wanted is not None and app._state_map.get(module, _SESSIONS) not in wanted:
+                continue
+            before = self._saved.get(module, {})
+            taken = patiently(partial(_changed, get_state, before))
+            if taken is None:
+                continue
+            found[module], written = taken
+            gone = [place for place in before if place not in found[module]]
+            if written or gone:
+                changes.append((module, written, gone))
+        if changes:
             with self.store.transaction():
-                for name, blob in changed:
-                    self.store.execute(
-                        "INSERT INTO base_state (module, document) VALUES (?,?) "
-                        "ON CONFLICT (module) DO UPDATE SET document=excluded.document",
-                        (name, blob),
-                    )
-            for name, blob in changed:
-                self._saved[name] = hash(blob)
+                for module, written, gone in changes:
+                    self._put(module, written, gone)
+        self._saved.update(found)
+
+    def _put(self, module: str, written: list[tuple[Place, str]], gone: list[Place]) -> None:
+        for name, key in gone:
+            self.store.execute("DELETE FROM base_entry WHERE module=? AND name=? AND key=?", (module, name, key))
+        for (name, key), document in written:
+            self.store.execute(
+                "INSERT INTO base_entry (module, name, key, document) VALUES (?,?,?,?) "
+                "ON CONFLICT (module, name, key) DO UPDATE SET document=excluded.document",
+                (module, name, key, document),
+            )
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Module → dictionary's name → its entries, of all modules that are in use."""
@@ -90,15 +130,21 @@ class State:
         self.save(module)
 
 
-def _snapshot(get_state: Callable[[], Any]) -> str | None:
-    """A module's state as JSON; None where it has none."""
-    from ministack.core import persistence
-
-    def take() -> str | None:
-        state = get_state()
-        return None if state is None else json.dumps(state, default=persistence._json_default)
-
-    return patiently(take)
+def _changed(
+    get_state: Callable[[], Any], before: Mapping[Place, int]
+) -> tuple[dict[Place, int], list[tuple[Place, str]]] | None:
+    """(fingerprint of every piece, documents of those that changed) of a module; None where it has no state."""
+    state = snapshot.read(get_state)
+    if state is None:
+        return None
+    found: dict[Place, int] = {}
+    written = []
+    for place, entry in snapshot.pieces(state):
+        # The fingerprint is taken first: what changes between it and the document is found by the next save.
+        found[place] = snapshot.fingerprint(entry)
+        if before.get(place) != found[place]:
+            written.append((place, snapshot.document(entry)))
+    return found, written
 
 
 def patiently(read: Callable[[], T]) -> T:
