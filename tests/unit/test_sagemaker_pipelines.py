@@ -203,7 +203,7 @@ def test_dependencies_are_explicit_implicit_and_nested() -> None:
         (definition(processing("A b")), "must match"),
         (definition(processing("A", DependsOn=["Z"])), "Step A: depends on step Z, which does not exist; steps are A"),
         (definition(processing("A", DependsOn=["B"]), processing("B", DependsOn=["A"])), "in a circle"),
-        (definition({"Name": "T", "Type": "Tuning", "Arguments": {}}), "Step T is of type Tuning, which is not served"),
+        (definition({"Name": "T", "Type": "EMR", "Arguments": {}}), "Step T is of type EMR, which is not served"),
         (definition({"Name": "T", "Type": "Zzz", "Arguments": {}}), "Step T has Type 'Zzz'"),
         (definition(processing("A", arguments={"RoleArn": {"Get": "Parameters.role"}})), "no such parameter"),
         (definition(processing("A", arguments={"RoleArn": {"Get": "Execution.Zzz"}})), "no such variable"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import shutil
 import signal
@@ -36,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     listing = verbs.add_parser("resources", help="list what every account, region and service holds")
     listing.add_argument("--json", action="store_true", help="as a JSON list")
     listing.add_argument("--all", action="store_true", help="also what every account has, and what is kept of the past")
+    taking = verbs.add_parser("interrupt", help="take the instance of a managed spot training job away")
+    taking.add_argument("training_job", help="its name")
+    taking.add_argument("--account", default="111111111111")
     given = parser.parse_args(arguments)
     home = given.home.resolve()
     if given.verb == "serve":
@@ -50,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         return reset(home)
     if given.verb == "resources":
         return resources(home, given.json, given.all)
+    if given.verb == "interrupt":
+        return interrupt(home, given.training_job, given.account, given.region)
     return status(home, given.port)
 
 
@@ -197,3 +203,23 @@ def resources(home: Path, as_json: bool, everything: bool) -> int:
         return 1
     print(inventory.as_json(found) if as_json else inventory.as_table(found))
     return 0
+
+
+def interrupt(home: Path, name: str, account: str, region: str) -> int:
+    """Interrupt a managed spot training job, as EC2 does when it needs the instance."""
+    port = held(home)
+    if not port:
+        print(f"localcloud: no local cloud of {home} runs; start it with: make up", file=sys.stderr)
+        return 1
+    body = json.dumps({"TrainingJobName": name, "Account": account, "Region": region}).encode()
+    try:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/_localcloud/sagemaker/interrupt", body, timeout=30
+        ) as answer:
+            print(f"localcloud: {json.load(answer)['message']}")
+            return 0
+    except urllib.error.HTTPError as error:
+        print(f"localcloud: {json.load(error)['message']}", file=sys.stderr)
+    except (urllib.error.URLError, OSError) as error:
+        print(f"localcloud: no answer on port {port}: {error}", file=sys.stderr)
+    return 1

@@ -16,6 +16,7 @@ from typing import Any
 _JOBS = {
     "CreateTrainingJob": "TrainingJobs",
     "CreateProcessingJob": "ProcessingJobs",
+    "CreateHyperParameterTuningJob": "TrainingJobs",
     "CreateTransformJob": "TransformJobs",
     "CreateModel": "Endpoints",
 }
@@ -34,6 +35,8 @@ _KEYS = {
     "codeartifact:CreateDomain": ("encryptionKey", _GRANTS),
     "sagemaker:CreateTrainingJob": ("VolumeKmsKeyId", ("kms:CreateGrant",)),
     "sagemaker:CreateProcessingJob": ("VolumeKmsKeyId", ("kms:CreateGrant",)),
+    "sagemaker:CreateHyperParameterTuningJob": ("VolumeKmsKeyId", ("kms:CreateGrant",)),
+    "sagemaker:CreateTransformJob": ("VolumeKmsKeyId", ("kms:CreateGrant",)),
     "sagemaker:CreateEndpointConfig": ("KmsKeyId", _GRANTS),
     "sagemaker:CreateDomain": ("KmsKeyId", _GRANTS),
 }
@@ -123,7 +126,9 @@ def _logs(role: str, group: str) -> Iterator[Asked]:
 
 def _job(operation: str, given: Mapping[str, Any], account: str, region: str) -> Iterator[Asked]:
     """What SageMaker does as the role of a job or of a model."""
-    role = str(given.get("RoleArn") or given.get("ExecutionRoleArn") or "")
+    definitions = [given.get("TrainingJobDefinition") or {}, *(given.get("TrainingJobDefinitions") or [])]
+    named = next((str(item["RoleArn"]) for item in definitions if item.get("RoleArn")), "")
+    role = str(given.get("RoleArn") or given.get("ExecutionRoleArn") or named)
     if not role:
         return
     if operation != "CreateModel":  # an endpoint's log bears its name, which a model does not know

@@ -89,7 +89,17 @@ KINDS: tuple[Kind, ...] = (
     Kind("FlowDefinition", status="Active"),
     Kind("Hub", status="InService"),
     Kind("HumanTaskUi", status="Active"),
-    _job("HyperParameterTuningJob", words="hyperparameter tuning job"),
+    Kind(
+        "HyperParameterTuningJob",
+        acts=True,
+        words="hyperparameter tuning job",
+        summary={
+            "Strategy": "HyperParameterTuningJobConfig.Strategy",
+            "ResourceLimits": "HyperParameterTuningJobConfig.ResourceLimits",
+        },
+        missing="Amazon SageMaker can't find a tuning job with the name {name}.",
+        exists=_TAKEN_JOB,
+    ),
     Kind("Image", status="CREATED", missing="No Image with the name {name} found."),
     Kind(
         "ImageVersion",

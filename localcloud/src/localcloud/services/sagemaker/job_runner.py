@@ -41,7 +41,9 @@ class Job:
     logs: LogStream
     key: str
     stopped: threading.Event = field(default_factory=threading.Event)
+    interrupted: threading.Event = field(default_factory=threading.Event)
     timed_out: bool = False
+    exceeded: str = "MaxRuntimeExceeded"
 
 
 class JobRunner(PlugIn):
@@ -82,23 +84,34 @@ class JobRunner(PlugIn):
     def admit(self, call: Call, record: Record) -> None:
         """Assume the role, which AWS does while the job is created."""
         key = self._key(call.account, call.region, self._name(record))
-        self._roles[key] = jobs.assume(self.cloud, record["RoleArn"], call.region)
+        self._roles[key] = jobs.assume(self.cloud, self._role_of(record), call.region)
 
     def begin(self, call: Call, record: Record) -> None:
         """Run the job in the background."""
+        self.emit(call.account, call.region, record)
+        self.launch(call.account, call.region, record)
+
+    def launch(self, account: str, region: str, record: Record) -> None:
+        """Run a job that is known already."""
         name = self._name(record)
-        key = self._key(call.account, call.region, name)
-        role = self._roles.pop(key, None) or RoleSession(self.cloud, record["RoleArn"], call.region)
+        key = self._key(account, region, name)
+        role = self._roles.pop(key, None) or RoleSession(self.cloud, self._role_of(record), region)
         job = Job(
-            call.account, call.region, name, record, role,
-            home=jobs.directory(self.cloud, self.folder, call.account, call.region, name),
-            logs=LogStream(self.cloud, call.account, call.region, self.log_group, jobs.stream_name(name), role),
+            account, region, name, record, role,
+            home=jobs.directory(self.cloud, self.folder, account, region, name),
+            logs=self.log_stream(account, region, name, role),
             key=key,
         )  # fmt: skip
         with self._lock:
             self._running[key] = job
-        self.emit(call.account, call.region, record)
         self.cloud.task(key, self._run, job)
+
+    def log_stream(self, account: str, region: str, name: str, role: RoleSession) -> LogStream:
+        """The log of one instance of a job."""
+        return LogStream(self.cloud, account, region, self.log_group, jobs.stream_name(name), role)
+
+    def _role_of(self, record: Record) -> str:
+        return str(record["RoleArn"])
 
     def _run(self, job: Job) -> None:
         try:
@@ -158,7 +171,7 @@ class JobRunner(PlugIn):
             job.logs.line(line)
             on_line(line)
 
-        if job.stopped.is_set():
+        if job.stopped.is_set() or job.interrupted.is_set():
             return -1
         started = time.monotonic()
         code: int = self.cloud.runtime.run(
@@ -187,22 +200,29 @@ class JobRunner(PlugIn):
         """
         records = self.records[self.kind]
         record = records.require(call)
-        name = self._name(record)
         if record[status_member] in ENDED:
             raise Fault(
                 "ValidationException",
                 f"The request was rejected because the {self.folder} job is in status {record[status_member]}.",
             )
-        with self._lock:
-            job = self._running.get(self._key(call.account, call.region, name))
+        self.end_container(call.account, call.region, self._name(record))
+        return record
+
+    def end_container(self, account: str, region: str, name: str) -> None:
+        """End the job's process because it is stopped."""
+        job = self.running(account, region, name)
         if job is not None:
             job.stopped.set()
             self.cloud.task(f"stop/{job.key}", self._kill, job)
-        return record
+
+    def running(self, account: str, region: str, name: str) -> Job | None:
+        """The job, while it runs or waits."""
+        with self._lock:
+            return self._running.get(self._key(account, region, name))
 
     def _kill(self, job: Job) -> None:
         """End the container, also one that is only about to start."""
-        while job.key in self._running and not self.cloud.stopping.is_set():
+        while self._running.get(job.key) is job and not self.cloud.stopping.is_set():
             if self.cloud.runtime.kill(job.key):
                 return
             time.sleep(0.1)

@@ -16,9 +16,14 @@ CACHE_KEYS: Mapping[str, tuple[str, ...]] = {
         "AlgorithmSpecification", "CheckpointConfig", "DebugHookConfig", "DebugRuleConfigurations", "Environment",
         "HyperParameters", "InputDataConfig",
     ),
+    "Tuning": ("HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions"),
+    "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput"),
 }  # fmt: skip
+_DEFINITION_KEYS = (
+    "AlgorithmSpecification", "HyperParameterRanges", "InputDataConfig", "StaticHyperParameters", "TuningObjective",
+)  # fmt: skip
 
-RETRY_STEPS = ("Processing", "Training", "Model", "RegisterModel")
+RETRY_STEPS = ("Processing", "Training", "Tuning", "Transform", "Model", "RegisterModel")
 SERVICE_FAULT, THROTTLING = "Step.SERVICE_FAULT", "Step.THROTTLING"
 JOB_INTERNAL_ERROR, CAPACITY_ERROR = "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR"
 RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
@@ -52,8 +57,17 @@ def signature(kind: str, arguments: Mapping[str, Any]) -> str:
     """The digest of what decides whether an earlier run of a step can be reused; "" where the type has no cache."""
     if kind not in CACHE_KEYS:
         return ""
-    chosen = {key: arguments[key] for key in CACHE_KEYS[kind] if arguments.get(key)}
+    chosen = {key: _signed(key, arguments[key]) for key in CACHE_KEYS[kind] if arguments.get(key)}
     return hashlib.sha256(json.dumps([kind, chosen], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _signed(key: str, value: Any) -> Any:
+    """Of a training job definition only what makes another model counts: not its role, its output or its instances."""
+    if key == "TrainingJobDefinition":
+        return {name: value[name] for name in _DEFINITION_KEYS if value.get(name)}
+    if key == "TrainingJobDefinitions":
+        return [_signed("TrainingJobDefinition", item) for item in value]
+    return value
 
 
 def check_retry_policies(kind: str, policies: Sequence[Mapping[str, Any]]) -> list[str]:

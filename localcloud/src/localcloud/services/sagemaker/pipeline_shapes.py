@@ -28,6 +28,9 @@ class StepKind:
         metadata: the member of PipelineExecutionStepMetadata.
         describe_by: the member by which the describe operation names it.
         stop: the operation that stops it, or "".
+        record: the kind of record, where it is not called as `metadata` is.
+        listed: an operation whose answer's lists are properties of the step too, as (operation, member, further input).
+        limit: how long the name may be.
     """
 
     create: str
@@ -37,6 +40,14 @@ class StepKind:
     metadata: str
     describe_by: str
     stop: str = ""
+    record: str = ""
+    listed: tuple[str, str, Mapping[str, Any]] | None = None
+    limit: int = 63
+
+    @property
+    def kind(self) -> str:
+        """The kind of record."""
+        return self.record or self.metadata
 
 
 KINDS: Mapping[str, StepKind] = {
@@ -47,6 +58,20 @@ KINDS: Mapping[str, StepKind] = {
     "Training": StepKind(
         "CreateTrainingJob", "DescribeTrainingJob", "TrainingJobName", "TrainingJobArn", "TrainingJob",
         "TrainingJobName", "StopTrainingJob",
+    ),
+    # TrainingJobSummaries are the best fifty, the best first: Steps.<name>.TrainingJobSummaries[0] is the top model.
+    "Tuning": StepKind(
+        "CreateHyperParameterTuningJob", "DescribeHyperParameterTuningJob", "HyperParameterTuningJobName",
+        "HyperParameterTuningJobArn", "TuningJob", "HyperParameterTuningJobName", "StopHyperParameterTuningJob",
+        record="HyperParameterTuningJob", limit=32,
+        listed=(
+            "ListTrainingJobsForHyperParameterTuningJob", "TrainingJobSummaries",
+            {"SortBy": "FinalObjectiveMetricValue", "MaxResults": 50},
+        ),
+    ),
+    "Transform": StepKind(
+        "CreateTransformJob", "DescribeTransformJob", "TransformJobName", "TransformJobArn", "TransformJob",
+        "TransformJobName", "StopTransformJob",
     ),
     "Model": StepKind("CreateModel", "DescribeModel", "ModelName", "ModelArn", "Model", "ModelName"),
     "RegisterModel": StepKind(
@@ -82,6 +107,8 @@ def property_shape(kind: StepKind, path: str, tokens: list[str | int]) -> Shape:
         EvaluationError: what the step makes has no such property.
     """
     shape = answer_shape(kind)
+    if kind.listed and tokens[:1] == [kind.listed[1]]:
+        shape = model.load("sagemaker").operation_model(kind.listed[0]).output_shape
     for token in tokens:
         if isinstance(shape, StructureShape) and token in shape.members:
             shape = shape.members[token]

@@ -103,13 +103,26 @@ def restore(step: Step, record: Mapping[str, Any], role: RoleSession) -> Mapping
 
 def describe(kind: StepKind, made: str, role: RoleSession) -> dict[str, Any]:
     """What a step made, as the Describe operation answers the pipeline's role."""
-    answer = dict(getattr(role.client("sagemaker"), xform_name(kind.describe))(**{kind.describe_by: made}))
+    client = role.client("sagemaker")
+    answer = dict(getattr(client, xform_name(kind.describe))(**{kind.describe_by: made}))
     answer.pop("ResponseMetadata", None)
+    if kind.listed:
+        operation, member, request = kind.listed
+        lowest = (answer["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective") or {}).get("Type")
+        order = "Ascending" if lowest == "Minimize" else "Descending"
+        found = getattr(client, xform_name(operation))(**{kind.describe_by: made}, **request, SortOrder=order)
+        answer[member] = found[member]
     return answer
 
 
-def made_name(execution_id: str, step: str, prefix: str = "") -> str:
-    """The name that Pipelines gives: pipelines-<execution>-<step>-<random>, or <prefix>-<execution>-<random>."""
+def made_name(execution_id: str, step: str, prefix: str = "", limit: int = NAME_LIMIT) -> str:
+    """The name that Pipelines gives: pipelines-<execution>-<step>-<random>, or <prefix>-<execution>-<random>.
+
+    Where a name has 32 characters at most it is <execution>-<step, cut>-<random>.
+    """
+    if limit < NAME_LIMIT:
+        short = re.sub(r"[^A-Za-z0-9]", "", prefix or step)[:7] or "step"
+        return f"{execution_id}-{short}-{''.join(secrets.choice(_RANDOM) for _ in range(10))}"[:limit].rstrip("-")
     random = "".join(secrets.choice(_RANDOM) for _ in range(10))
     room = NAME_LIMIT - len(execution_id) - len(random) - 2
     if prefix:
@@ -125,7 +138,8 @@ def _run_made(step: Step, kind: StepKind, context: StepContext) -> Outcome:
     began = time.monotonic()
     attempt = 1
     while True:
-        name = made_name(context.execution_id, step.name, str(step.arguments.get(kind.name) or "")) if kind.name else ""
+        prefix = str(step.arguments.get(kind.name) or "")
+        name = made_name(context.execution_id, step.name, prefix, kind.limit) if kind.name else ""
         arguments = context.scope({kind.name: name} if kind.name else {}).resolve(dict(step.arguments))
         digest = pipeline_policies.signature(step.type, arguments)
         if attempt == 1 and step.cache is not None and (hit := _cached(step, kind, digest, context)):
@@ -183,7 +197,7 @@ def _complete(kind: StepKind, name: str, arguments: dict[str, Any], context: Ste
     """What Pipelines adds to a request by itself."""
     if kind.name:
         arguments[kind.name] = name
-    if kind.stop and context.experiment and "ExperimentConfig" not in arguments:
+    if kind.stop and context.experiment and kind.metadata != "TuningJob" and "ExperimentConfig" not in arguments:
         arguments["ExperimentConfig"] = dict(context.experiment)
     if kind.create == "CreateModelPackage":
         arguments["MetadataProperties"] = {
@@ -221,7 +235,7 @@ def _is_missing_group(client: Any, group: str) -> bool:
 def _wait(kind: StepKind, made: str, context: StepContext) -> None:
     """Wait for a job. An execution that is being stopped stops its jobs."""
     asked = False
-    status = f"{kind.metadata}Status"
+    status = f"{kind.kind}Status"
     while True:
         record = context.job(kind, made)
         if record is None:

@@ -292,7 +292,7 @@ class Pipelines(PlugIn):
 
     def _job_reader(self, account: str, region: str) -> Any:
         def read(kind: StepKind, name: str) -> Record | None:
-            return self.records[kind.metadata].get(account, region, name)
+            return self.records[kind.kind].get(account, region, name)
 
         return read
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from localcloud.core import ResourceType
+from localcloud.core import ResourceType, Route
 from localcloud.records import RecordService
 from localcloud.services.sagemaker.catalogue import KINDS
+from localcloud.services.sagemaker.control import interruptions
 from localcloud.services.sagemaker.endpoints import Endpoints
 from localcloud.services.sagemaker.lineage import Lineage
 from localcloud.services.sagemaker.models import Models
@@ -17,6 +19,7 @@ from localcloud.services.sagemaker.resources import resource_types
 from localcloud.services.sagemaker.search import Search
 from localcloud.services.sagemaker.studio import Studio
 from localcloud.services.sagemaker.training import Training
+from localcloud.services.sagemaker.tuning import Tuning
 
 
 class SageMaker(RecordService):
@@ -24,5 +27,10 @@ class SageMaker(RecordService):
 
     name = "sagemaker"
     kinds = KINDS
-    plug_ins = (Registry, Models, Studio, Lineage, Search, Processing, Training, Pipelines, Endpoints)
+    plug_ins = (Registry, Models, Studio, Lineage, Search, Processing, Training, Tuning, Pipelines, Endpoints)
     resources: ClassVar[tuple[ResourceType, ...]] = resource_types(plug_ins)
+
+    def routes(self) -> Sequence[Route]:
+        """What happens to jobs from outside."""
+        training = next(part for part in self.parts if isinstance(part, Training))
+        return (interruptions(self.cloud, training),)

@@ -1,9 +1,13 @@
-"""Training jobs: CreateTrainingJob runs a container on channels and keeps the model that it leaves in /opt/ml/model."""
+"""Training jobs: CreateTrainingJob runs a container on channels and keeps the model that it leaves in /opt/ml/model.
+
+A managed spot job goes on after an interruption: on a fresh instance, from its checkpoints. Here an interruption comes
+from outside, by `localcloud interrupt`, or by the end of the server itself.
+"""
 
 from __future__ import annotations
 
-import re
-import shutil
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,24 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Call, Fault, now, operation
 from localcloud.records import Record, hook
-from localcloud.services.sagemaker import jobs
+from localcloud.services.sagemaker import jobs, training_request
+from localcloud.services.sagemaker.checkpoints import Checkpoints
 from localcloud.services.sagemaker.job_runner import ENDED, Job, JobRunner
-from localcloud.services.sagemaker.jobs import JobError
 
-_DEFAULT_RUNTIME_SECONDS = 86400
-_CHECKPOINTS = "/opt/ml/checkpoints"
-_MESSAGES = {
-    "Starting": "Preparing the instances for training",
-    "Pending": "Training job waiting for capacity",
-    "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
-    "Uploading": "Uploading generated training model",
-    "Stopping": "Stopping the training job",
-    "Completed": "Training job completed",
-    "Failed": "Training job failed",
-    "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
-}
+Metrics = dict[str, tuple[float, datetime]]
 
 
 class Training(JobRunner):
@@ -40,29 +31,18 @@ class Training(JobRunner):
     log_group = "/aws/sagemaker/TrainingJobs"
     event = "SageMaker Training Job State Change"
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.watchers: dict[str, Callable[[str, float], None]] = {}
+        """ARN of a training job → who is told each metric (name, value) as it is read from the log."""
+
     @hook("TrainingJob", "before_create")
     def check(self, call: Call, record: Record) -> None:
         """Refuse what cannot be run here, set AWS's defaults, and assume the role."""
-        specification = record.get("AlgorithmSpecification") or {}
-        if not specification.get("TrainingImage"):
-            raise _not_served("no AlgorithmSpecification.TrainingImage (AlgorithmName and serverless jobs)")
-        resources = record.get("ResourceConfig") or {}
-        if resources.get("InstanceGroups"):
-            raise _not_served("ResourceConfig.InstanceGroups")
-        jobs.refuse_instances(resources.get("InstanceCount"), "training job")
-        names = [channel["ChannelName"] for channel in record.get("InputDataConfig") or []]
-        if len(set(names)) != len(names):
-            raise Fault("ValidationException", f"Channel names must be unique; given are {', '.join(names)}.")
-        for channel in record.get("InputDataConfig") or []:
-            _check_channel(channel, specification["TrainingInputMode"])
-        for metric in specification.get("MetricDefinitions") or []:
-            _pattern(metric)
-        record.setdefault("StoppingCondition", {}).setdefault("MaxRuntimeInSeconds", _DEFAULT_RUNTIME_SECONDS)
-        for flag in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
-            record.setdefault(flag, False)
-        record["ModelArtifacts"] = {"S3ModelArtifacts": _model_uri(record)}
+        training_request.check(record)
+        record["ModelArtifacts"] = {"S3ModelArtifacts": training_request.model_uri(record)}
         record["TrainingJobStatus"], record["SecondaryStatus"] = "InProgress", "Starting"
-        record["SecondaryStatusTransitions"] = [_transition("Starting", now())]
+        record["SecondaryStatusTransitions"] = [training_request.transition("Starting", now())]
         self.admit(call, record)
 
     @hook("TrainingJob", "after_create")
@@ -77,53 +57,57 @@ class Training(JobRunner):
         self._move(call.account, call.region, self._name(record), "Stopping", TrainingJobStatus="Stopping")
         return {}
 
+    def stop_named(self, account: str, region: str, name: str) -> None:
+        """The same for a tuning job that stops one of its own; nothing where it has ended."""
+        self.end_container(account, region, name)
+        self._move(account, region, name, "Stopping", TrainingJobStatus="Stopping")
+
+    def interrupt(self, account: str, region: str, name: str) -> None:
+        """Take the instance of a managed spot job away.
+
+        Raises:
+            Fault: there is none, it is on demand, or it does not run.
+        """
+        record = self.records[self.kind].get(account, region, name)
+        if record is None:
+            raise Fault("ResourceNotFound", f"There is no training job {name} in account {account}, region {region}.")
+        if not record["EnableManagedSpotTraining"]:
+            raise Fault("ValidationException", f"Training job {name} is on demand: only a spot job is interrupted.")
+        job = self.running(account, region, name)
+        if job is None or record["SecondaryStatus"] not in ("Downloading", "Training"):
+            raise Fault(
+                "ValidationException", f"Training job {name} is {record['SecondaryStatus']}: it has no instance."
+            )
+        job.interrupted.set()
+        self.cloud.task(f"interrupt/{job.key}", self._take_away, job)
+
+    def _take_away(self, job: Job) -> None:
+        while job.interrupted.is_set() and self.running(job.account, job.region, job.name) is job:
+            if self.cloud.runtime.kill(job.key):
+                return
+            time.sleep(0.05)
+
     def waiting(self, job: Job) -> None:
         """All slots are taken."""
         self._step(job, "Pending")
 
     def work(self, job: Job) -> None:
-        """Channels down, container, model up."""
-        record, specification = job.record, job.record["AlgorithmSpecification"]
-        self._step(job, "Downloading")
-        for channel in record.get("InputDataConfig") or []:
-            source = channel["DataSource"]["S3DataSource"]
-            target = job.home / "input" / "data" / channel["ChannelName"]
-            jobs.download(job.role, source["S3Uri"], source["S3DataType"], target, job.region)
-        checkpoints, mounts = self._restore_checkpoints(job)
-        self._configure(job)
-        values: dict[str, tuple[float, datetime]] = {}
-        patterns = [(item["Name"], _pattern(item)) for item in specification.get("MetricDefinitions") or []]
-
-        def read_metrics(line: str) -> None:
-            for name, pattern in patterns:
-                if found := pattern.search(line):
-                    try:
-                        values[name] = (float(found.group(1) if pattern.groups else found.group(0)), now())
-                    except ValueError:
-                        continue
-
-        self._step(job, "Training", TrainingStartTime=now())
-        entrypoint, arguments = specification.get("ContainerEntrypoint"), specification.get("ContainerArguments")
-        code = self.container(
-            job,
-            image=specification["TrainingImage"],
-            entrypoint=entrypoint,
-            arguments=arguments or (None if entrypoint else ["train"]),
-            environment={
-                **(record.get("Environment") or {}),
-                "TRAINING_JOB_NAME": job.name,
-                "TRAINING_JOB_ARN": record["TrainingJobArn"],
-                "SAGEMAKER_REGION": job.region,
-            },
-            isolated=record["EnableNetworkIsolation"],
-            timeout=record["StoppingCondition"]["MaxRuntimeInSeconds"],
-            mounts=mounts,
-            on_line=read_metrics,
-        )
+        """Channels down, container, model up; again from the start after an interruption."""
+        values: Metrics = {}
+        while True:
+            limit, passed = self._limit(job)
+            if limit <= 0:
+                job.timed_out, job.exceeded, code = True, passed, -1
+                break
+            code = self._attempt(job, values, limit)
+            if job.timed_out:
+                job.exceeded = passed
+            if not job.interrupted.is_set() or job.stopped.is_set() or job.timed_out or code == 0:
+                break
+            self._step(job, "Interrupted")
+            self._fresh_instance(job)
+            self._step(job, "Starting")
         found = self._publish(job, values)
-        if checkpoints:
-            jobs.upload(job.role, checkpoints, record["CheckpointConfig"]["S3Uri"])
-            shutil.rmtree(checkpoints, ignore_errors=True)
         if job.stopped.is_set() or job.timed_out:
             self._upload(job, with_model=_has_files(job.home / "model"))
             self.end(job, "Stopped", **found)
@@ -136,26 +120,101 @@ class Training(JobRunner):
             self._upload(job, with_model=True)
             self.end(job, "Completed", **found)
 
+    def _attempt(self, job: Job, values: Metrics, limit: float) -> int:
+        """One run on one instance. Returns the container's exit code."""
+        record, specification = job.record, job.record["AlgorithmSpecification"]
+        self._step(job, "Downloading")
+        for channel in record.get("InputDataConfig") or []:
+            source = channel["DataSource"]["S3DataSource"]
+            target = job.home / "input" / "data" / channel["ChannelName"]
+            jobs.download(job.role, source["S3Uri"], source["S3DataType"], target, job.region)
+        checkpoints = Checkpoints.restore(job)
+        self._configure(job)
+        first = {} if self._record(job).get("TrainingStartTime") else {"TrainingStartTime": now()}
+        self._step(job, "Training", **first)
+        entrypoint, arguments = specification.get("ContainerEntrypoint"), specification.get("ContainerArguments")
+        if checkpoints:
+            checkpoints.follow()
+        try:
+            return self.container(
+                job,
+                image=specification["TrainingImage"],
+                entrypoint=entrypoint,
+                arguments=arguments or (None if entrypoint else ["train"]),
+                environment={
+                    **(record.get("Environment") or {}),
+                    "TRAINING_JOB_NAME": job.name,
+                    "TRAINING_JOB_ARN": record["TrainingJobArn"],
+                    "SAGEMAKER_REGION": job.region,
+                },
+                isolated=record["EnableNetworkIsolation"],
+                timeout=limit,
+                mounts=checkpoints.mounts if checkpoints else (),
+                on_line=self._metric_reader(job, values),
+            )
+        finally:
+            if checkpoints:
+                checkpoints.close()
+
+    def _metric_reader(self, job: Job, values: Metrics) -> Callable[[str], None]:
+        definitions = job.record["AlgorithmSpecification"].get("MetricDefinitions") or []
+        patterns = [(item["Name"], training_request.pattern(item)) for item in definitions]
+        watcher = self.watchers.get(job.record["TrainingJobArn"])
+
+        def read(line: str) -> None:
+            for name, pattern in patterns:
+                if found := pattern.search(line):
+                    try:
+                        value = float(found.group(1) if pattern.groups else found.group(0))
+                    except (TypeError, ValueError):
+                        continue
+                    values[name] = (value, now())
+                    if watcher:
+                        watcher(name, value)
+
+        return read
+
+    def _limit(self, job: Job) -> tuple[float, str]:
+        """(seconds that the job may still run, the secondary status once they are over)."""
+        record, condition = self._record(job), job.record["StoppingCondition"]
+        runs = condition["MaxRuntimeInSeconds"] - training_request.seconds_in_use(record)
+        wait = condition.get("MaxWaitTimeInSeconds")
+        waits = wait - (now() - record["CreationTime"]).total_seconds() if wait else runs
+        return (waits, "MaxWaitTimeExceeded") if waits < runs else (runs, "MaxRuntimeExceeded")
+
+    def _fresh_instance(self, job: Job) -> None:
+        """Nothing of the instance that was taken away is left but what is in S3."""
+        job.interrupted.clear()
+        job.home = jobs.directory(self.cloud, self.folder, job.account, job.region, job.name)
+        job.logs.close()
+        job.logs = self.log_stream(job.account, job.region, job.name, job.role)
+
     def end(self, job: Job, status: str, **members: Any) -> None:
         """Set the final status, the times, and tell it."""
-        moment = now()
-        stored = self.records[self.kind].get(job.account, job.region, job.name) or {}
-        began = stored.get("TrainingStartTime")
-        if began:
-            seconds = max(1, round((moment - began).total_seconds()))
-            members |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
-        secondary = "MaxRuntimeExceeded" if job.timed_out and status == "Stopped" else status
-        members |= {"TrainingEndTime": moment, "TrainingJobStatus": status}
+        secondary = job.exceeded if job.timed_out and status == "Stopped" else status
+        members |= {"TrainingEndTime": now(), "TrainingJobStatus": status}
         self._move(job.account, job.region, job.name, secondary, **members)
 
     def recover(self) -> None:
-        """Fail what a restart interrupted."""
+        """Go on with spot jobs, and fail all others that a restart interrupted."""
         for account, region, record in self.records[self.kind].all():
-            if record["TrainingJobStatus"] not in ENDED:
+            if record["TrainingJobStatus"] in ENDED:
+                continue
+            name = self._name(record)
+            if record["TrainingJobStatus"] == "Stopping":
+                self._move(account, region, name, "Stopped", TrainingJobStatus="Stopped", TrainingEndTime=now())
+            elif record["EnableManagedSpotTraining"]:
+                self._move(account, region, name, "Interrupted")
+                self._move(account, region, name, "Starting")
+                self.launch(account, region, record)
+            else:
                 self._move(
-                    account, region, self._name(record), "Failed",
+                    account, region, name, "Failed",
                     TrainingJobStatus="Failed", FailureReason=jobs.RESTARTED, TrainingEndTime=now(),
                 )  # fmt: skip
+
+    def _record(self, job: Job) -> Record:
+        return self.records[self.kind].get(job.account, job.region, job.name) or job.record
 
     def _step(self, job: Job, secondary: str, **members: Any) -> None:
         self._move(job.account, job.region, job.name, secondary, **members)
@@ -174,56 +233,26 @@ class Training(JobRunner):
             moment = now()
             transitions = record["SecondaryStatusTransitions"]
             transitions[-1].setdefault("EndTime", moment)
-            transitions.append(_transition(secondary, moment, ended=ending))
+            transitions.append(training_request.transition(secondary, moment, ended=ending))
             record.update(SecondaryStatus=secondary, **members)
+            if ending and (seconds := training_request.seconds_in_use(record)):
+                record.update(TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds)
 
         record = self.records[self.kind].update(account, region, name, change)
         if record and moved:
             self.emit(account, region, record)
 
-    def _restore_checkpoints(self, job: Job) -> tuple[Path | None, list[tuple[Path, str]]]:
-        config = job.record.get("CheckpointConfig")
-        if not config:
-            return None, []
-        inside = config.get("LocalPath") or _CHECKPOINTS
-        below = inside.startswith("/opt/ml/")
-        local = job.home / inside.removeprefix("/opt/ml/") if below else job.home.parent / f"{job.name}.checkpoints"
-        local.mkdir(parents=True, exist_ok=True)
-        try:
-            jobs.download(job.role, config["S3Uri"], "S3Prefix", local, job.region)
-        except JobError as error:
-            if "No S3 objects found" not in str(error):  # a first run has none to go on from
-                raise
-        return local, [] if below else [(local, inside)]
-
     def _configure(self, job: Job) -> None:
-        record, folder = job.record, job.home / "input" / "config"
-        resources = record.get("ResourceConfig") or {}
-        jobs.write_json(folder / "hyperparameters.json", record.get("HyperParameters") or {})
-        jobs.write_json(folder / "inputdataconfig.json", _channels(record))
-        jobs.write_json(
-            folder / "resourceconfig.json",
-            {
-                "current_host": "algo-1",
-                "current_instance_type": resources.get("InstanceType"),
-                "current_group_name": "homogeneousCluster",
-                "hosts": ["algo-1"],
-                "instance_groups": [
-                    {
-                        "instance_group_name": "homogeneousCluster",
-                        "instance_type": resources.get("InstanceType"),
-                        "hosts": ["algo-1"],
-                    }
-                ],
-                "network_interface_name": "eth0",
-            },
-        )
+        folder = job.home / "input" / "config"
+        jobs.write_json(folder / "hyperparameters.json", job.record.get("HyperParameters") or {})
+        jobs.write_json(folder / "inputdataconfig.json", training_request.channels(job.record))
+        jobs.write_json(folder / "resourceconfig.json", training_request.resource_config(job.record))
         for name in ("model", "output", "output/data"):
             (job.home / name).mkdir(parents=True, exist_ok=True)
 
     def _upload(self, job: Job, *, with_model: bool) -> None:
         config = job.record["OutputDataConfig"]
-        target, key = _output_uri(job.record), config.get("KmsKeyId")
+        target, key = training_request.output_uri(job.record), config.get("KmsKeyId")
         plain = config.get("CompressionType") == "NONE"
         for name, source, wanted in (
             ("model", job.home / "model", with_model),
@@ -236,7 +265,7 @@ class Training(JobRunner):
                 jobs.upload(job.role, packed, f"{target}/{name}.tar.gz", key)
                 packed.unlink()
 
-    def _publish(self, job: Job, values: dict[str, tuple[float, datetime]]) -> dict[str, Any]:
+    def _publish(self, job: Job, values: Metrics) -> dict[str, Any]:
         """The last value of every metric, also as CloudWatch metrics of the role."""
         if not values:
             return {}
@@ -253,56 +282,5 @@ class Training(JobRunner):
         return {"FinalMetricDataList": final}
 
 
-def _transition(status: str, moment: datetime, ended: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = {"Status": status, "StartTime": moment, "StatusMessage": _MESSAGES[status]}
-    return found | ({"EndTime": moment} if ended else {})
-
-
-def _output_uri(record: Record) -> str:
-    return f"{record['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{record['TrainingJobName']}/output"
-
-
-def _model_uri(record: Record) -> str:
-    plain = record["OutputDataConfig"].get("CompressionType") == "NONE"
-    return f"{_output_uri(record)}/{'model/' if plain else 'model.tar.gz'}"
-
-
-def _channels(record: Record) -> dict[str, Any]:
-    mode = record["AlgorithmSpecification"]["TrainingInputMode"]
-    channels = {}
-    for channel in record.get("InputDataConfig") or []:
-        source = channel["DataSource"]["S3DataSource"]
-        channels[channel["ChannelName"]] = {
-            "TrainingInputMode": channel.get("InputMode") or mode,
-            "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
-            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-        } | ({"ContentType": channel["ContentType"]} if channel.get("ContentType") else {})
-    return channels
-
-
 def _has_files(path: Path) -> bool:
     return path.is_dir() and any(path.iterdir())
-
-
-def _pattern(metric: dict[str, str]) -> re.Pattern[str]:
-    try:
-        return re.compile(metric["Regex"])
-    except re.error as error:
-        raise Fault(
-            "ValidationException", f"MetricDefinitions: Regex of {metric['Name']} is '{metric['Regex']}': {error}."
-        ) from None
-
-
-def _check_channel(channel: dict[str, Any], mode: str) -> None:
-    where = f"channel {channel['ChannelName']}"
-    source = channel["DataSource"].get("S3DataSource")
-    if source is None:
-        raise _not_served(f"a data source that is not S3 ({where})")
-    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise _not_served(f"S3DataType {source['S3DataType']} ({where}); use S3Prefix or ManifestFile")
-    if (channel.get("InputMode") or mode) == "Pipe":
-        raise _not_served(f"input mode Pipe ({where}); use File or FastFile")
-
-
-def _not_served(what: str) -> Fault:
-    return Fault("NotImplemented", f"SageMaker CreateTrainingJob with {what} is not served by the local cloud", 501)
