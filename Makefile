@@ -144,6 +144,10 @@ lint: $(VENV)/.test ## ruff, mypy, yamllint, cfn-lint
 bench: $(VENV)/.test ## Speed, as ratios against a baseline of the same run; writes build/bench.json
 	@$(BIN)/python -m tests.bench
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.test ## Launches of twenty projects while forty people work, as ratios; also into build/bench.json
+	@$(BIN)/python -m tests.bench.scale
+
 ##@ Keep it in order
 .PHONY: docs
 docs: $(VENV)/.test ## Write the generated pages of docs/ anew

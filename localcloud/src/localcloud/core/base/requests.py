@@ -70,7 +70,9 @@ def _told(
 ) -> dict[str, Any]:  # fmt: skip
     from ministack.core import iam_actions
 
-    keys: dict[str, Any] = dict(iam_actions.request_tag_context(service, action, body, parameters))
+    keys: dict[str, Any] = {}
+    if _may_have_tags(body, parameters):
+        keys.update(iam_actions.request_tag_context(service, action, body, parameters))
     asked: list[Asked] = []
     if service == "s3":
         keys.update(iam_actions.s3_service_context(action, query, path, headers))
@@ -95,6 +97,11 @@ def _told(
     if asked:
         told["implied"] = [item.as_json() for item in asked]
     return told
+
+
+def _may_have_tags(body: bytes, parameters: dict[str, Any]) -> bool:
+    """Without tags in it a request need not be looked at: ministack reads the service's whole model for that."""
+    return b"ag" in body or b"\\u" in body or any("ag" in name for name in parameters)
 
 
 def _one(parameters: dict[str, Any], name: str) -> str:

@@ -1,0 +1,37 @@
+"""What is noted of requests to ministack's services."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ministack.core import iam_actions
+
+from localcloud.core.base import requests
+
+TAGGED: list[tuple[str, str, bytes, dict[str, Any]]] = [
+    ("ssm", "ssm:PutParameter", json.dumps({"Name": "a", "Tags": [{"Key": "Team", "Value": "b"}]}).encode(), {}),
+    ("ssm", "ssm:RemoveTagsFromResource", json.dumps({"TagKeys": ["Team"]}).encode(), {}),
+    ("sns", "sns:CreateTopic", b"", {"Tags.member.1.Key": ["Team"], "Tags.member.1.Value": ["b"]}),
+    ("iam", "iam:UntagRole", b"", {"TagKeys.member.1": ["Team"]}),
+    ("kms", "kms:CreateKey", json.dumps({"T\u0061gs": [{"TagKey": "Team", "TagValue": "b"}]}).encode(), {}),
+]
+
+
+@pytest.mark.parametrize(("service", "action", "body", "parameters"), TAGGED, ids=[action for _, action, *_ in TAGGED])
+def test_tags_of_a_request_are_noted(service: str, action: str, body: bytes, parameters: dict[str, Any]) -> None:
+    """Protects the replay of calls against policies, many of which ask for aws:RequestTag and aws:TagKeys."""
+    expected = iam_actions.request_tag_context(service, action, body, parameters)
+    assert expected["aws:TagKeys"] == ["Team"]
+    assert requests._told(service, action, "/", {}, body, {}, parameters)["keys"] == expected
+
+
+def test_a_request_without_tags_reads_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects speed: the models of some services are megabytes, read while the server waits."""
+
+    def never(*_: Any) -> dict[str, Any]:
+        raise AssertionError("a model is read")
+
+    monkeypatch.setattr(iam_actions, "request_tag_context", never)
+    assert requests._told("ssm", "ssm:GetParameter", "/", {}, b'{"Name": "/slipway/x"}', {}, {}) == {}
