@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import configuration, images, registry, settings
+from slipway import champion, configuration, images, registry, settings
+from slipway.claims import Claim, Claims
 from slipway.errors import SlipwayError
 from slipway.pipeline import run
+from slipway.pipeline.constraints import constraints
 from slipway.pipeline.plan import Place, Plan
 from slipway.progress import Progress, table
 from slipway.release import bundle
 from slipway.settings import Parameters
-from slipway.versions import Cause, following
+from slipway.versions import Cause, Version
 
 
 @dataclass(frozen=True)
@@ -78,36 +80,113 @@ def build(build: Build, progress: Progress, define: Callable[[Plan, Any], str]) 
     """Train, measure and register the model of a commit, and write its release bundle. Returns what release.json says.
 
     Run again for the same commit, data and cause it finds the model that is registered already and makes no second one.
+    A scheduled build that finds nothing new since the newest version makes none either, and returns that version.
     """
-    sagemaker = build.session.client("sagemaker")
+    sagemaker, s3 = build.session.client("sagemaker"), build.session.client("s3")
     plan, own = prepare(build)
-    data = data_version(build.session.client("s3"), plan.data_uri)
+    group = plan.place.model_package_group
+    refuse_going_back(plan.project.tag, registry.highest_tag(sagemaker, group))
+    data = data_version(s3, plan.data_uri)
     progress.say(f"data {plan.data_uri} (version {data})")
-    newest = registry.newest(sagemaker, plan.place.model_package_group, plan.project.tag)
-    same = {"commit": build.commit, "cause": build.cause, "data-version": data}
-    if newest is not None and same.items() <= newest.metadata.items():
-        progress.say(f"{newest.version} is registered already for commit {build.commit[:8]}, this data and this cause")
+    newest = registry.newest(sagemaker, group, plan.project.tag)
+    if newest is not None and (said := _nothing_new(build, newest.metadata, data, plan.images)):
+        progress.say(f"{newest.version} {said}")
         return _finish(build, newest.arn, plan, own, progress)
-    version = following(plan.project.tag, [newest.version] if newest else [], build.cause)
+    standing = champion.standing(sagemaker, group, plan.project, lambda uri: bundle.read(s3, uri))
+    if standing is not None:
+        progress.say(standing.said)
+    claims, claim = _claim(build, plan)
+    version = str(claim.version)
     progress.say(f"composing the SageMaker pipeline {plan.place.name} for {version}")
     text = define(plan, build.session)
     done = run.upsert(sagemaker, plan.place.name, text, plan.place.role_arn, plan.place.tags)
     progress.say(f"SageMaker pipeline {plan.place.name}: {done}")
+    _keep_constraints(s3, plan)
     parameters = {
-        "ModelVersion": str(version),
+        "ModelVersion": version,
         "CommitId": build.commit,
         "Cause": build.cause,
         "DataUri": plan.data_uri,
         "DataVersion": data,
+        **(standing.parameters() if standing is not None else {}),
     }
     token = hashlib.sha256("|".join((build.token, *parameters.values())).encode()).hexdigest()
-    arn = run.start(sagemaker, plan.place.name, parameters, token, f"{version}: {build.cause} {build.commit}")
+    claims.renew(claim)
+    words = run.description(version, build.token, f"{build.cause} {build.commit}")
+    arn = run.start(sagemaker, plan.place.name, parameters, token, words)
     progress.say(f"started {arn}")
     execution = run.wait(sagemaker, arn, progress)
     package = execution.model_package()
     if execution.status != "Succeeded" or package is None:
         raise run.failure(execution, build.session)
     return _finish(build, package, plan, own, progress)
+
+
+def refuse_going_back(tag: int, highest: int | None) -> None:
+    """Versions only rise. Raises SlipwayError for a tag below one that a model has already."""
+    if highest is not None and tag < highest:
+        raise SlipwayError(
+            f"project.yaml: tag: versions do not go back: given {tag}, allowed {highest} or more, because there is a "
+            f"model of tag {highest} already. To return to an earlier model, release its version again; to train the "
+            f"earlier code anew, keep `tag: {highest}`, or raise it"
+        )
+
+
+def next_version(build: Build) -> Version:
+    """The version that a build would claim now; nothing is claimed."""
+    plan, _ = prepare(build)
+    sagemaker, group = build.session.client("sagemaker"), plan.place.model_package_group
+    refuse_going_back(plan.project.tag, registry.highest_tag(sagemaker, group))
+    return _claims(build, plan).preview(plan.project.tag, _registered(sagemaker, plan), build.cause)
+
+
+def _nothing_new(build: Build, metadata: Mapping[str, str], data: str, pinned: Mapping[str, str]) -> str:
+    """Why the newest version is what this build would make; nothing if it is not."""
+    if (metadata.get("commit"), metadata.get("data-version")) != (build.commit, data):
+        return ""
+    if build.cause == metadata.get("cause"):
+        return f"is registered already for commit {build.commit[:8]}, this data and this cause"
+    # A base image that was patched gives other images for the same commit.
+    same = all(metadata.get(f"image-{name}", image) == image for name, image in pinned.items())
+    if build.cause != "merge" and same:
+        return "is of this commit, these images and this data: nothing is new, so that no model is made"
+    return ""
+
+
+def _claims(build: Build, plan: Plan) -> Claims:
+    sagemaker = build.session.client("sagemaker")
+
+    def state(claim: Claim) -> run.State:
+        return run.state(sagemaker, plan.place.name, str(claim.version), claim.build)
+
+    return Claims(build.session.client("s3"), plan.place.bucket, plan.place.key_arn, state)
+
+
+def _registered(sagemaker: Any, plan: Plan) -> Callable[[], list[Version]]:
+    def registered() -> list[Version]:
+        newest = registry.newest(sagemaker, plan.place.model_package_group, plan.project.tag)
+        return [newest.version] if newest else []
+
+    return registered
+
+
+def _claim(build: Build, plan: Plan) -> tuple[Claims, Claim]:
+    claims = _claims(build, plan)
+    registered = _registered(build.session.client("sagemaker"), plan)
+    return claims, claims.take(plan.project.tag, registered, build.cause, build.token)
+
+
+def _keep_constraints(s3: Any, plan: Plan) -> None:
+    """Lay down the file that the definition names; the same gate has the same file, so that writing it twice is one."""
+    file = constraints(plan.project)
+    s3.put_object(
+        Bucket=plan.place.bucket,
+        Key=file.key,
+        Body=file.body,
+        ContentType="application/json",
+        ServerSideEncryption="aws:kms",
+        SSEKMSKeyId=plan.place.key_arn,
+    )
 
 
 def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: Progress) -> dict[str, Any]:

@@ -42,6 +42,22 @@ def newest(sagemaker: Any, group: str, tag: int) -> RegisteredModel | None:
     return next((model for model in models(sagemaker, group) if model.version.tag == tag), None)
 
 
+def highest_tag(sagemaker: Any, group: str) -> int | None:
+    """The tag of the newest model: tags only rise. None if there is no model yet."""
+    found = next(models(sagemaker, group), None)
+    return None if found is None else found.version.tag
+
+
+def newest_approved(sagemaker: Any, group: str) -> RegisteredModel | None:
+    """The approved model package that was made last, whatever its tag."""
+    pages = sagemaker.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group, ModelApprovalStatus="Approved", SortBy="CreationTime", SortOrder="Descending"
+    )
+    arns = (item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"])
+    arn = next(arns, None)
+    return None if arn is None else describe(sagemaker, arn)
+
+
 def describe(sagemaker: Any, arn: str) -> RegisteredModel:
     """One model package."""
     package = sagemaker.describe_model_package(ModelPackageName=arn)

@@ -51,7 +51,7 @@ def test_what_a_person_can_mend_ends_with_1_and_without_a_traceback(
     )
     monkeypatch.setenv("CAUSE", "whim")
     assert run("model", "version") == 1
-    assert "CAUSE: given 'whim', allowed manual, data, schedule, drift" in capsys.readouterr().err
+    assert "CAUSE: given 'whim', allowed merge, schedule, data, drift" in capsys.readouterr().err
     monkeypatch.setenv("SLIPWAY_ANSWERS", "{")
     assert run("project", "stamp", "--template", str(tmp_path)) == 1
     assert "SLIPWAY_ANSWERS: given '{', allowed a JSON object" in capsys.readouterr().err

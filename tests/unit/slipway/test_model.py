@@ -1,11 +1,13 @@
 """Building a model: the SageMaker pipeline is run and watched, and what it made is bundled."""
 
+import dataclasses
 import datetime
 import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from botocore.response import StreamingBody
@@ -40,7 +42,7 @@ def step(name: str, status: str, **more: Any) -> dict[str, Any]:
 
 
 def package(**more: Any) -> dict[str, Any]:
-    metadata = {"version": "V1.0.0", "commit": "c0ffee", "cause": "manual", "data-version": "d1"}
+    metadata = {"version": "V1.0.0", "commit": "c0ffee", "cause": "merge", "data-version": "d1"}
     return {
         "ModelPackageName": GROUP,
         "ModelPackageArn": PACKAGE,
@@ -184,7 +186,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> model.Build:
     for _ in range(3):
         session.stub("ecr", "describe_images", {"imageDetails": [{"imageDigest": "sha256:abc"}]})
     monkeypatch.setattr(model, "data_version", lambda *_: "d1")
-    return model.Build(session, "slipway", "flight-delays", tmp_path, "c0ffee", "manual", "token")
+    return model.Build(session, "slipway", "flight-delays", tmp_path, "c0ffee", "merge", "token")
 
 
 def finish(session: Session) -> None:
@@ -195,11 +197,35 @@ def finish(session: Session) -> None:
     session.stub("s3", "put_object", {})
 
 
+def claim(**condition: str) -> dict[str, Any]:
+    return {
+        "Bucket": "b", "Key": "versions/1/V1.0.0.json", "Body": ANY, "ServerSideEncryption": "aws:kms",
+        "SSEKMSKeyId": "k", **condition,
+    }  # fmt: skip
+
+
+def registered(session: Session, times: int, **more: Any) -> None:
+    """The registry has one model."""
+    for _ in range(times):
+        summary = {"ModelPackageArn": PACKAGE, "CreationTime": NOW, "ModelPackageStatus": "Completed"}
+        session.stub("sagemaker", "list_model_packages", {"ModelPackageSummaryList": [summary]})
+        session.stub("sagemaker", "describe_model_package", package(**more))
+
+
+def never(*_: object) -> str:
+    raise AssertionError("nothing is to be composed")
+
+
 def test_a_model_is_built_and_bundled(build: model.Build, capsys: pytest.CaptureFixture[str]) -> None:
     session = build.session
-    session.stub("sagemaker", "list_model_packages", {"ModelPackageSummaryList": []})
+    for _ in range(3):  # the highest tag, the newest of this tag, and once more when the version is claimed
+        session.stub("sagemaker", "list_model_packages", {"ModelPackageSummaryList": []})
+    session.stub("s3", "list_objects_v2", {}, {"Bucket": "b", "Prefix": "versions/1/"})
+    session.stub("s3", "put_object", {"ETag": "e1"}, claim(IfNoneMatch="*"))
     session.refuse("sagemaker", "describe_pipeline", "ResourceNotFound")
     session.stub("sagemaker", "create_pipeline", {})
+    session.stub("s3", "put_object", {})  # the constraints
+    session.stub("s3", "put_object", {"ETag": "e2"}, claim(IfMatch="e1"))
     session.stub("sagemaker", "start_pipeline_execution", {"PipelineExecutionArn": EXECUTION})
     watch(session, "Succeeded", [step("Register", "Succeeded", Metadata={"RegisterModel": {"Arn": PACKAGE}})])
     finish(session)
@@ -217,16 +243,48 @@ def test_a_model_is_built_and_bundled(build: model.Build, capsys: pytest.Capture
 
 def test_a_second_run_for_the_same_commit_makes_no_second_model(build: model.Build) -> None:
     session = build.session
-    summary = {"ModelPackageArn": PACKAGE, "CreationTime": NOW, "ModelPackageStatus": "Completed"}
-    session.stub("sagemaker", "list_model_packages", {"ModelPackageSummaryList": [summary]})
-    session.stub("sagemaker", "describe_model_package", package())
+    registered(session, 2)
     finish(session)
-
-    def never(*_: object) -> str:
-        raise AssertionError("nothing is to be composed")
-
     assert model.build(build, Progress(), never)["version"] == "V1.0.0"
     session.assert_all_called()
+
+
+def test_a_schedule_that_finds_nothing_new_makes_no_model(
+    build: model.Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = build.session
+    registered(session, 2)
+    finish(session)
+    build = dataclasses.replace(build, cause="schedule")
+    out = io.StringIO()
+    assert model.build(build, Progress(out), never)["version"] == "V1.0.0"
+    assert "nothing is new, so that no model is made" in out.getvalue()
+    session.assert_all_called()
+
+
+@pytest.mark.parametrize(
+    ("change", "cause", "said"),
+    [
+        ({}, "schedule", "nothing is new"),
+        ({}, "merge", "is registered already"),
+        ({"commit": "other"}, "schedule", ""),
+        ({"data-version": "d0"}, "schedule", ""),
+        ({"image-training": "r/training@sha256:old"}, "schedule", ""),  # the base image was patched
+        ({"cause": "schedule"}, "merge", ""),  # somebody merged what the schedule had built: a version of its own
+    ],
+)
+def test_what_is_new_to_a_build(build: model.Build, change: dict[str, str], cause: Any, said: str) -> None:
+    metadata = package()["CustomerMetadataProperties"] | change
+    images = {"training": "r/training@sha256:abc"}
+    found = model._nothing_new(dataclasses.replace(build, cause=cause), metadata, "d1", images)
+    assert (said in found) if said else not found
+
+
+def test_a_lower_tag_is_refused_with_the_mend(build: model.Build) -> None:
+    metadata = package()["CustomerMetadataProperties"] | {"version": "V3.0.0"}
+    registered(build.session, 1, CustomerMetadataProperties=metadata)
+    with pytest.raises(SlipwayError, match=r"project\.yaml: tag: versions do not go back: given 1, allowed 3 or more"):
+        model.build(build, Progress(), never)
 
 
 def test_a_project_file_of_another_project_is_refused(build: model.Build) -> None:

@@ -5,14 +5,16 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
 from slipway.configuration import loads
 from slipway.pipeline.definition import definition
-from slipway.pipeline.plan import Place, Plan, arguments, gate_sentence, hyperparameters
+from slipway.pipeline.plan import arguments, gate_sentence, hyperparameters
+
+from . import plans
+from .plans import KEY, REGISTRY, TAGS, plan, resolved, session
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the SDK
 
@@ -33,29 +35,6 @@ quality_gate:
   r2: {min: 0.5}
 serving: {instance_type: ml.c5.large, environments: {production: {instance_type: ml.c5.xlarge}}}
 """
-REGISTRY = "111111111111.dkr.ecr.eu-west-1.amazonaws.com/slipway/flight-delays"
-TAGS = {"Namespace": "slipway", "Project": "flight-delays", "CostCenter": "ml"}
-KEY = "arn:aws:kms:eu-west-1:111111111111:key/abc"
-
-
-def plan() -> Plan:
-    place = Place(
-        name="slipway-flight-delays",
-        region="eu-west-1",
-        role_arn="arn:aws:iam::111111111111:role/slipway-flight-delays-execution",
-        bucket="slipway-flight-delays",
-        key_arn=KEY,
-        subnets=("subnet-1", "subnet-2"),
-        security_groups=("sg-1",),
-        model_package_group="slipway-flight-delays",
-        tags=TAGS,
-    )
-    images = {name: f"{REGISTRY}/{name}@sha256:{'0' * 64}" for name in ("preprocessing", "training", "inference")}
-    return Plan(loads(TEXT), place, images, "s3://lake/curated/flights/2013-q1/")
-
-
-def session() -> Any:
-    return boto3.Session(aws_access_key_id="x", aws_secret_access_key="y", region_name="eu-west-1")
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +51,17 @@ def text() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "x")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "y")
         patch.setattr(socket.socket, "connect", refuse)
-        yield definition(plan(), session())
+        yield definition(plan(TEXT), session())
     assert not called
 
 
 @pytest.fixture(scope="module")
 def steps(text: str) -> dict[str, dict[str, Any]]:
-    def walk(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for step in found:
-            yield step
-            yield from walk(step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", []))
-
-    return {step["Name"]: step for step in walk(json.loads(text)["Steps"])}
+    return plans.steps(text)
 
 
 def test_the_same_plan_gives_the_same_bytes(text: str) -> None:
-    assert definition(plan(), session()) == text
+    assert definition(plan(TEXT), session()) == text
 
 
 def test_the_parameters(text: str) -> None:
@@ -95,19 +69,10 @@ def test_the_parameters(text: str) -> None:
     assert found == {
         "ModelVersion": None,
         "CommitId": None,
-        "Cause": "manual",
+        "Cause": "merge",
         "DataUri": "s3://lake/curated/flights/2013-q1/",
         "DataVersion": None,
     }
-
-
-def resolved(value: Any) -> Any:
-    """References and functions become texts, so that the rest can be held against the service's shapes."""
-    if isinstance(value, dict):
-        if set(value) & {"Get", "Std:Join", "Std:JsonGet"}:
-            return "s3://bucket/key"
-        return {name: resolved(item) for name, item in value.items()}
-    return [resolved(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(

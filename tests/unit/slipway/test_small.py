@@ -37,10 +37,10 @@ def test_versions_of_a_tag_only_rise(existing: list[Version], tag: int, causes: 
 
 
 def test_the_rules_of_versions() -> None:
-    assert str(following(1, [], "manual")) == "V1.0.0"
+    assert str(following(1, [], "merge")) == "V1.0.0"
     assert str(following(1, [], "drift")) == "V1.0.0"
-    assert str(following(2, [Version(1, 4, 2)], "manual")) == "V2.0.0"
-    assert str(following(1, [Version(1, 0, 3)], "manual")) == "V1.1.0"
+    assert str(following(2, [Version(1, 4, 2)], "merge")) == "V2.0.0"
+    assert str(following(1, [Version(1, 0, 3)], "merge")) == "V1.1.0"
     assert str(following(1, [Version(1, 9, 0), Version(1, 10, 0)], "data")) == "V1.10.1"
 
 

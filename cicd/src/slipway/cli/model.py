@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
+from slipway import versions
 from slipway.cli import common
 from slipway.errors import SlipwayError
 from slipway.progress import Progress
 from slipway.settings import environment
-from slipway.versions import CAUSES
 
 HELP = "makes models: the SageMaker pipeline, the registry and the release bundle"
 
@@ -35,9 +36,10 @@ def add(verbs: Any) -> None:
 def _build(given: argparse.Namespace) -> Any:
     from slipway.model import Build
 
-    cause = environment("CAUSE", "manual")
-    if cause not in CAUSES:
-        raise SlipwayError(f"CAUSE: given {cause!r}, allowed {', '.join(CAUSES)}")
+    given_cause = environment("CAUSE", "merge")
+    cause = versions.cause(given_cause)
+    if cause is None:
+        raise SlipwayError(f"CAUSE: given {given_cause!r}, allowed {', '.join(versions.CAUSES)}")
     # CodePipeline hands the commit over as a variable; CodeBuild says what it checked out.
     commit = environment("COMMIT_ID", environment("CODEBUILD_RESOLVED_SOURCE_VERSION", "unknown"))
     return Build(
@@ -47,7 +49,7 @@ def _build(given: argparse.Namespace) -> Any:
         root=given.root.resolve(),
         commit=commit,
         cause=cause,
-        token=environment("CODEBUILD_BUILD_ID", "by hand"),
+        token=environment("CODEBUILD_BUILD_ID", f"by hand {uuid.uuid4()}"),
     )
 
 
@@ -74,11 +76,6 @@ def definition(given: argparse.Namespace) -> None:
 
 def version(given: argparse.Namespace) -> None:
     """slipway model version"""
-    from slipway import configuration, registry, settings
-    from slipway.versions import following
+    from slipway import model
 
-    wanted = _build(given)
-    project = configuration.load(wanted.root / "project.yaml")
-    own = settings.project(wanted.session.client("ssm"), wanted.namespace, wanted.name)
-    newest = registry.newest(wanted.session.client("sagemaker"), own["model-package-group"], project.tag)
-    print(following(project.tag, [newest.version] if newest else [], wanted.cause))
+    print(model.next_version(_build(given)))

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from slipway.configuration import ProjectFile
-from slipway.configuration.model import Bound
+from slipway.configuration.model import Bound, Champion
 
 STEPS = ("Preprocess", "Train", "Evaluate")
 REGISTER = "Register"
 REPORT = "evaluation.json"
 SAMPLES = "samples.json"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Place:
     security_groups: tuple[str, ...]
     model_package_group: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    repository: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,14 @@ def arguments(parameters: Mapping[str, bool | int | float | str]) -> list[str]:
     return words
 
 
+def as_text(value: bool | int | float | str) -> str:
+    """A value as SageMaker takes hyperparameters: `true`, `0.1`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def hyperparameters(values: Mapping[str, bool | int | float | str]) -> dict[str, str]:
     """Hyperparameters as SageMaker takes them: all of them text."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return {name: as_text(value) for name, value in values.items()}
 
 
 def gate_sentence(metric: str, bound: Bound) -> tuple[str, str]:
@@ -62,4 +69,15 @@ def gate_sentence(metric: str, bound: Bound) -> tuple[str, str]:
     return (
         f"quality gate not met: {metric} is ",
         f", {words} {limit} allowed (project.yaml: quality_gate.{metric}.{side})",
+    )
+
+
+def champion_sentence(champion: Champion) -> tuple[str, str, str, str]:
+    """What stands around the figure of the candidate, the version of the champion and its figure."""
+    metric = champion.metric
+    return (
+        f"champion not matched: {metric} of this model is ",
+        ", that of ",
+        " is ",
+        f", {champion.tolerance} worse is allowed (project.yaml: champion.tolerance)",
     )

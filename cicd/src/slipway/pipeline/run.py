@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -14,6 +14,7 @@ from slipway.pipeline.logs import last_lines
 from slipway.polling import pauses
 from slipway.progress import Progress, duration
 
+State = Literal["running", "ended", "not started"]
 RUNNING = {"Executing", "Stopping", "Starting"}
 
 
@@ -48,6 +49,26 @@ def upsert(sagemaker: Any, name: str, definition: str, role_arn: str, tags: Mapp
         return "unchanged"
     sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=role_arn)
     return "updated"
+
+
+def description(version: str, build: str, words: str) -> str:
+    """What an execution is called, so that the build that started it can be found by it."""
+    return f"{version} [{build}] {words}"
+
+
+def state(sagemaker: Any, name: str, version: str, build: str) -> State:
+    """What became of the execution that a build started for a version."""
+    try:
+        for page in sagemaker.get_paginator("list_pipeline_executions").paginate(
+            PipelineName=name, SortBy="CreationTime", SortOrder="Descending"
+        ):
+            for item in page["PipelineExecutionSummaries"]:
+                if item.get("PipelineExecutionDescription", "").startswith(description(version, build, "")):
+                    return "running" if item["PipelineExecutionStatus"] in RUNNING else "ended"
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFound":
+            raise
+    return "not started"
 
 
 def start(sagemaker: Any, name: str, parameters: Mapping[str, str], token: str, description: str) -> str:

@@ -43,8 +43,8 @@ class Target:
 
 def write(s3: Any, source: Source, model: RegisteredModel, target: Target, image: str) -> dict[str, Any]:
     """Put the bundle at releases/{model package version}.zip and return release.json with its address as `bundle`."""
-    report = _read(s3, source.report_uri)
-    samples = _read(s3, source.report_uri.removesuffix(REPORT) + SAMPLES)
+    report = read(s3, source.report_uri)
+    samples = read(s3, source.report_uri.removesuffix(REPORT) + SAMPLES)
     release: dict[str, Any] = {
         "project": source.project,
         "version": model.metadata["version"],
@@ -95,7 +95,8 @@ def metrics(report: bytes) -> dict[str, float]:
         ) from None
 
 
-def _read(s3: Any, uri: str) -> bytes:
+def read(s3: Any, uri: str) -> bytes:
+    """What lies at an S3 address. Raises SlipwayError if there is nothing."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     try:
         return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
