@@ -26,10 +26,15 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: seconds until the product is available; those of processor time in the server and its children."""
+    """One launch: seconds until the product is available; those of processor time, and calls of people meanwhile."""
 
     seconds: float
     processor: float
+    calls: int
+
+    def own(self, of_a_call: float) -> float:
+        """The processor time without that of the people's calls, of which each takes so much."""
+        return self.processor - self.calls * of_a_call
 
 
 class People:
@@ -122,7 +127,14 @@ class People:
         )  # fmt: skip
 
 
-def launch(cloud: Cloud, catalogue: Any, project: str) -> Launch:
+def of_a_call(cloud: Cloud, people: People, seconds: float = 10.0) -> float:
+    """Seconds of processor time that a call of the people at work takes while nothing is launched."""
+    before, calls = processor(cloud), len(people.waited)
+    time.sleep(seconds)
+    return (processor(cloud) - before) / max(len(people.waited) - calls, 1)
+
+
+def launch(cloud: Cloud, catalogue: Any, project: str, people: People) -> Launch:
     """Launch a project from the catalogue and wait until it is there.
 
     Raises:
@@ -133,7 +145,7 @@ def launch(cloud: Cloud, catalogue: Any, project: str) -> Launch:
     )
     versions = catalogue.describe_product(Id=view["ProductId"])["ProvisioningArtifacts"]
     path = catalogue.list_launch_paths(ProductId=view["ProductId"])["LaunchPathSummaries"][0]["Id"]
-    started, before = time.monotonic(), processor(cloud)
+    started, before, calls = time.monotonic(), processor(cloud), len(people.waited)
     record = catalogue.provision_product(
         ProductId=view["ProductId"], ProvisioningArtifactId=max(versions, key=lambda item: item["CreatedTime"])["Id"],
         PathId=path, ProvisionedProductName=project, ProvisionToken=f"bench-{time.time_ns()}",
@@ -142,7 +154,7 @@ def launch(cloud: Cloud, catalogue: Any, project: str) -> Launch:
     while True:
         about = catalogue.describe_provisioned_product(Id=record["ProvisionedProductId"])["ProvisionedProductDetail"]
         if about["Status"] == "AVAILABLE":
-            return Launch(time.monotonic() - started, processor(cloud) - before)
+            return Launch(time.monotonic() - started, processor(cloud) - before, len(people.waited) - calls)
         if about["Status"] != "UNDER_CHANGE":
             raise Failed(f"the launch of {project} ended as {about['Status']}: {about.get('StatusMessage', '')}")
         time.sleep(_POLL_SECONDS)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.bench import cloud as commands
 from tests.bench.cloud import ROOT, Cloud, Failed, median
-from tests.bench.crowd import Launch, People, launch
+from tests.bench.crowd import People, launch, of_a_call
 from tests.bench.figures import Figure, report
 
 RESULT = ROOT / "build" / "bench.json"
@@ -40,44 +41,57 @@ def main(arguments: list[str] | None = None) -> int:
         commands.start(cloud)
         commands.deploy(cloud)
         baseline = median(5, lambda: commands.smallest_stack(cloud))
-        launches, waited = _launches(console, cloud, given.projects, given.people)
+        found = _launches(console, cloud, given.projects, given.people)
         cloud.reset()
     except Failed as error:
         console.print(f"[red]bench:[/] {error}", highlight=False)
         return 1
-    report(console, _figures(launches, waited, baseline, given.people), RESULT)
+    report(console, _figures(found, baseline, given.people), RESULT)
     return 0
 
 
-def _launches(console: Console, cloud: Cloud, projects: int, people: int) -> tuple[list[Launch], list[float]]:
-    crowd, found = People(cloud, people), []
+@dataclass
+class Found:
+    """What was found: of each launch the seconds, and those of processor time; of each call of a person the seconds."""
+
+    seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+
+
+def _launches(console: Console, cloud: Cloud, projects: int, people: int) -> Found:
+    crowd, found = People(cloud, people), Found()
     catalogue = crowd.client("DataScienceAdmin", "", "bench", "servicecatalog")
     with crowd.at_work():
         for number in range(1, projects + 1):
+            if number % _COMPARED == 1:
+                each = of_a_call(cloud, crowd)
             project = f"project-{number:02}"
-            found.append(launch(cloud, catalogue, project))
+            done = launch(cloud, catalogue, project, crowd)
             crowd.join(project)
-            console.print(f"▸ {project}: {found[-1].seconds:.1f} s, processor {found[-1].processor:.1f} s")
-    return found, crowd.waited
+            found.seconds.append(done.seconds)
+            found.processor.append(done.own(each))
+            besides = f"{done.calls} calls of people, {1000 * each:.0f} ms each"
+            console.print(f"▸ {project}: {done.seconds:.1f} s; processor {done.own(each):.1f} s, besides {besides}")
+    found.waited = crowd.waited
+    return found
 
 
-def _figures(launches: list[Launch], waited: list[float], baseline: float, people: int) -> list[Figure]:
-    ends = min(_COMPARED, len(launches))
-    first = statistics.median(each.seconds for each in launches[:ends])
-    last = statistics.median(each.seconds for each in launches[-ends:])
-    of_first = statistics.median(each.processor for each in launches[:ends])
-    of_last = statistics.median(each.processor for each in launches[-ends:])
-    split = {f"launch {number}": each.seconds for number, each in enumerate(launches, 1)}
-    if waited:
-        split["a call of a person at work, median"] = statistics.median(waited)
-        split["a call of a person at work, 95 of 100"] = sorted(waited)[int(0.95 * (len(waited) - 1))]
+def _figures(found: Found, baseline: float, people: int) -> list[Figure]:
+    ends = min(_COMPARED, len(found.seconds))
+    first, last = (statistics.median(part) for part in (found.seconds[:ends], found.seconds[-ends:]))
+    of_first, of_last = (statistics.median(part) for part in (found.processor[:ends], found.processor[-ends:]))
+    split = {f"launch {number}": seconds for number, seconds in enumerate(found.seconds, 1)}
+    if found.waited:
+        split["a call of a person at work, median"] = statistics.median(found.waited)
+        split["a call of a person at work, 95 of 100"] = sorted(found.waited)[int(0.95 * (len(found.waited) - 1))]
     title = f"launch of a project, {people} people at work"
-    compared = f"the first {ends} of {len(launches)} launches (median)"
+    compared = f"the first {ends} of {len(found.seconds)} launches (median)"
     figures = [
         Figure("launch", title, last, TARGET_SECONDS, baseline, "a stack of one parameter", split),
         Figure("launch_growth", f"the last {ends} launches (median)", last, GROWTH * first, first, compared),
     ]
-    if of_first:
+    if of_first > 0:
         title = f"the last {ends} launches (median), processor time"
         figures.append(Figure("launch_growth_processor", title, of_last, GROWTH * of_first, of_first, compared))
     return figures
