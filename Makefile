@@ -16,7 +16,7 @@ ACCOUNT ?=
 PARAMETERS ?=
 # Parameters of a deployment: what is not given stays as the stack has it.
 GIVEN = $(if $(STAGING),--parameter StagingAccountId=$(STAGING)) $(if $(PRODUCTION),--parameter ProductionAccountId=$(PRODUCTION)) \
-  $(if $(TOOLING),--parameter ToolingAccountId=$(TOOLING))
+  $(if $(TOOLING),--parameter ToolingAccountId=$(TOOLING)) $(if $(ENVIRONMENT),--parameter Environment=$(ENVIRONMENT))
 
 .PHONY: help
 help: ## This list
@@ -26,8 +26,8 @@ help: ## This list
 
 ##@ Try it on this machine
 .PHONY: demo
-demo: $(VENV)/.demo ## The whole loop on this machine: platform, project, model, release, predictions
-	@$(BIN)/slipway-demo run
+demo: $(VENV)/.demo ## The whole loop on this machine: platform, project, model, release, predictions; ACCOUNTS=1 in one account
+	@$(BIN)/slipway-demo run $(if $(ACCOUNTS),--accounts $(ACCOUNTS))
 
 .PHONY: up
 up: $(VENV)/.demo ## Start the local cloud; everything is as it was
@@ -67,11 +67,11 @@ diff: $(VENV)/.demo ## What `make deploy` (TOOLING=<account>: `make workload`) w
 	@$(BIN)/slipway platform diff $(if $(TOOLING),--root workload) $(GIVEN)
 
 .PHONY: deploy
-deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer: STAGING=<account> PRODUCTION=<account>, PREFLIGHT=no to skip that
+deploy: $(VENV)/.demo ## The platform, as the Full Stack Developer; STAGING=<account> PRODUCTION=<account> where they are not this one
 	@$(if $(filter no,$(PREFLIGHT)),,$(BIN)/slipway platform preflight $(GIVEN) &&) $(BIN)/slipway platform deploy $(GIVEN)
 
 .PHONY: workload
-workload: $(VENV)/.demo ## A staging or production account: TOOLING=<account>
+workload: $(VENV)/.demo ## A staging or production account of its own: TOOLING=<account> ENVIRONMENT=staging|production
 	@$(if $(filter no,$(PREFLIGHT)),,$(BIN)/slipway platform preflight --root workload $(GIVEN) &&) $(BIN)/slipway platform workload $(GIVEN)
 
 .PHONY: destroy
@@ -79,8 +79,9 @@ destroy: $(VENV)/.demo ## Remove the platform from an account, as its administra
 	@$(BIN)/slipway platform destroy
 
 .PHONY: cost
-cost: $(VENV)/.demo ## What the platform costs a month, from the templates and a dated price list: SET=essential|full ZONES=2 PROJECTS=1
-	@$(BIN)/slipway platform cost $(if $(SET),--endpoint-set $(SET)) $(if $(ZONES),--zones $(ZONES)) $(if $(PROJECTS),--projects $(PROJECTS))
+cost: $(VENV)/.demo ## What the platform costs a month, from the templates and a dated price list: ACCOUNTS=1|3 SET=essential|full ZONES=2 PROJECTS=1
+	@$(BIN)/slipway platform cost $(if $(SET),--endpoint-set $(SET)) $(if $(ZONES),--zones $(ZONES)) $(if $(PROJECTS),--projects $(PROJECTS)) \
+	  $(if $(ACCOUNTS),--accounts $(ACCOUNTS))
 
 SOURCE ?= CodeCommit
 CONNECTION ?=

@@ -127,8 +127,8 @@ def deploy(cloud: Cloud) -> tuple[float, dict[str, float], int]:
     verbs = {
         TOOLING: ["deploy", "--parameter", f"StagingAccountId={STAGING}", "--parameter",
                   f"ProductionAccountId={PRODUCTION}"],
-        STAGING: ["workload", "--parameter", f"ToolingAccountId={TOOLING}"],
-        PRODUCTION: ["workload", "--parameter", f"ToolingAccountId={TOOLING}"],
+        STAGING: ["workload", "--parameter", f"ToolingAccountId={TOOLING}", "--parameter", "Environment=staging"],
+        PRODUCTION: ["workload", "--parameter", f"ToolingAccountId={TOOLING}", "--parameter", "Environment=production"],
     }  # fmt: skip
     with ThreadPoolExecutor(len(accounts)) as pool:
         list(pool.map(lambda account: cloud.slipway(account, "", "platform", "bootstrap"), accounts))

@@ -21,7 +21,9 @@ from tests.localcloud.conftest import REGION, LocalCloud, free_port
 
 PROJECT = "flight-delays"
 TOOLING, STAGING, PRODUCTION = "111111111111", "222222222222", "333333333333"
-BUILD, DEPLOY, ENDPOINT = f"slipway-{PROJECT}-build", f"slipway-{PROJECT}-deploy", f"slipway-{PROJECT}"
+BUILD, DEPLOY, GROUP = f"slipway-{PROJECT}-build", f"slipway-{PROJECT}-deploy", f"slipway-{PROJECT}"
+# Account → the endpoint that serves the project's model there.
+ENDPOINTS = {STAGING: f"slipway-{PROJECT}-staging", PRODUCTION: f"slipway-{PROJECT}-production"}
 ENDED = {"Succeeded", "Failed", "Stopped", "Superseded", "Cancelled"}
 
 
@@ -131,7 +133,7 @@ class Loop:
         answer = (
             self.admin("111111111111")
             .client("sagemaker")
-            .list_model_packages(ModelPackageGroupName=ENDPOINT, SortBy="CreationTime", SortOrder="Ascending")
+            .list_model_packages(ModelPackageGroupName=GROUP, SortBy="CreationTime", SortOrder="Ascending")
         )
         return list(answer["ModelPackageSummaryList"])
 
@@ -142,7 +144,10 @@ class Loop:
             self.admin(account)
             .client("sagemaker-runtime")
             .invoke_endpoint(
-                EndpointName=ENDPOINT, ContentType="text/csv; header=present", Accept="application/json", Body=body
+                EndpointName=ENDPOINTS[account],
+                ContentType="text/csv; header=present",
+                Accept="application/json",
+                Body=body,
             )
         )
         return [float(value) for value in json.loads(answer["Body"].read())["predictions"]]

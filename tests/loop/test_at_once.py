@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from slipway_demo import commands
 from tests.loop.conftest import (
     DEPLOY,
-    ENDPOINT,
+    ENDPOINTS,
     PRODUCTION,
     PROJECT,
     STAGING,
@@ -200,6 +200,6 @@ def test_an_error_in_the_endpoints_template_fails_the_release_and_the_old_model_
         _answer(loop, token, "Approved")()
         assert loop.wait(execution, DEPLOY) == "Succeeded"
     for account in (STAGING, PRODUCTION):
-        found = loop.admin(account).client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+        found = loop.admin(account).client("sagemaker").describe_endpoint(EndpointName=ENDPOINTS[account])
         assert found["EndpointStatus"] == "InService"
     assert loop.predict() == loop.predict(STAGING) == before

@@ -164,7 +164,7 @@ def test_what_was_called_from_a_private_subnet_has_an_endpoint(loop: Loop) -> No
     judged = [call for call in calls if (call.account, call.role) in places]
     assert len(judged) > 50, "too few calls from within were recorded to say anything"
     assert {account for account, _ in roles} == set(ACCOUNTS), "an account has nothing in its VPC"
-    assert ("222222222222", "slipway-release-verifier") in places, "the roles that builds take are not followed"
+    assert ("222222222222", "slipway-release-verifier-staging") in places, "the roles that builds take are not followed"
     problems = shut(calls, places, doors, fences_of("endpoints.yaml"))
     assert not problems, "\n".join(sorted(problems))
 

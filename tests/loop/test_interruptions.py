@@ -20,7 +20,18 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.loop.conftest import DEPLOY, PRODUCTION, PROJECT, STAGING, TOOLING, LocalCloud, Loop, down, free_port
+from tests.loop.conftest import (
+    DEPLOY,
+    ENDPOINTS,
+    PRODUCTION,
+    PROJECT,
+    STAGING,
+    TOOLING,
+    LocalCloud,
+    Loop,
+    down,
+    free_port,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.xdist_group("loop")]
 KEPT = "everything done so far is kept. make demo goes on from here."
@@ -114,7 +125,7 @@ def _launching(loop: Loop) -> Callable[[], bool]:
 
 
 def _deploying(loop: Loop, account: str) -> Callable[[], bool]:
-    return lambda: _stack(loop, account, f"slipway-{PROJECT}-endpoint").endswith("_IN_PROGRESS")
+    return lambda: _stack(loop, account, ENDPOINTS[account]).endswith("_IN_PROGRESS")
 
 
 def _check_interrupted(loop: Loop, run: Run) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loop.conftest import BUILD, ENDPOINT, PROJECT, Loop
+from tests.loop.conftest import BUILD, ENDPOINTS, GROUP, PROJECT, Loop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("loop")]
 TOOLING, STAGING, PRODUCTION = "111111111111", "222222222222", "333333333333"
@@ -37,8 +37,8 @@ def test_the_report_says_everything(loop: Loop) -> None:
     assert 10 < metrics["rmse"] < 25
     assert 0.6 < metrics["r2"] < 1
     assert report["model"]["version"] == "V1.0.0"
-    assert report["model"]["model_package_arn"].endswith(f"model-package/{ENDPOINT}/1")
-    assert report["release"] == {"staging_endpoint": ENDPOINT, "production_endpoint": ENDPOINT}
+    assert report["model"]["model_package_arn"].endswith(f"model-package/{GROUP}/1")
+    assert report["release"] == {"staging_endpoint": ENDPOINTS[STAGING], "production_endpoint": ENDPOINTS[PRODUCTION]}
     assert len(report["predictions"]) == 10
     errors = [abs(item["predicted"] - item["actual"]) for item in report["predictions"]]
     assert sum(errors) / 10 < 40, "the predictions have nothing to do with the flights"
@@ -177,7 +177,9 @@ def test_a_build_that_dies_with_the_machine_leaves_a_consistent_state(loop: Loop
     assert running == []
     deadline = time.monotonic() + 60
     while (
-        loop.admin(PRODUCTION).client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"]
+        loop.admin(PRODUCTION)
+        .client("sagemaker")
+        .describe_endpoint(EndpointName=ENDPOINTS[PRODUCTION])["EndpointStatus"]
         != "InService"
     ):
         assert time.monotonic() < deadline

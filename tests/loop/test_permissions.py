@@ -82,8 +82,8 @@ def test_what_works_without_a_caller_is_recorded_as_its_role(questions: list[Que
         ("slipway-flight-delays-pipeline", "codecommit:UploadArchive"),
         ("slipway-flight-delays-execution", "ecr:BatchGetImage"),
         ("slipway-flight-delays-execution", "kms:CreateGrant"),
-        ("slipway-release-cloudformation", "sagemaker:CreateEndpoint"),
-        ("slipway-release-cloudformation", "iam:PassRole"),
+        ("slipway-release-cloudformation-staging", "sagemaker:CreateEndpoint"),
+        ("slipway-release-cloudformation-production", "iam:PassRole"),
         ("slipway-launch-project", "codebuild:CreateProject"),
         ("slipway-publish", "servicecatalog:CreateConstraint"),
         ("slipway-build-runner", "codebuild:StartBuild"),
@@ -209,7 +209,7 @@ RESOURCE_PLANTS = [
     (
         "the key's readers",
         _without("kms", "WorkloadAccountsReadReleases"),
-        "slipway-release-deployer (222222222222) kms",
+        "slipway-release-deployer-staging (222222222222) kms",
     ),
     (
         "the bucket's readers",

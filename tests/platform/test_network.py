@@ -17,7 +17,7 @@ ESSENTIAL, FULL = 18, 31  # the gateways of S3 and DynamoDB are of both
 # What a root must be told besides what is tried.
 GIVEN = {
     "platform": {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION},
-    "workload": {"ToolingAccountId": TOOLING},
+    "workload": {"ToolingAccountId": TOOLING, "Environment": "production"},
 }
 
 

@@ -144,7 +144,7 @@ def _action_variables(templates: list[Template]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for template in templates:
         for _, pipeline in template.of("AWS::CodePipeline::Pipeline"):
-            for action in (action for stage in pipeline["Stages"] for action in branches(stage["Actions"])):
+            for action in (action for stage in branches(pipeline["Stages"]) for action in branches(stage["Actions"])):
                 text = action["Configuration"].get("EnvironmentVariables", "[]")
                 project = str(action["Configuration"].get("ProjectName", {}).get("Ref", "")).removesuffix("Project")
                 found.setdefault(project, set()).update(variable["name"] for variable in json.loads(text))

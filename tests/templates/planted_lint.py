@@ -32,6 +32,22 @@ Resources:
 """
 
 
+def _conditional(configuration: str) -> str:
+    """The same with a stage that is there under a condition."""
+    return (
+        _pipeline()
+        + f"""        - Fn::If:
+          - Wanted
+          - Name: Deploy
+            Actions:
+              - Name: Deploy
+                ActionTypeId: {{Category: Build, Owner: AWS, Provider: CodeBuild, Version: "1"}}
+                Configuration: {{{configuration}}}
+          - Ref: AWS::NoValue
+"""
+    )
+
+
 def _trigger(name: str) -> str:
     return (
         "      PipelineType: V2\n      Triggers:\n        - ProviderType: CodeStarSourceConnection\n"
@@ -106,6 +122,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         (_pipeline(configuration="RepositoryName: a, Branch: main"), "takes no configuration 'Branch'; do you mean"),
         (_pipeline(configuration="RepositoryName: a"), "lacks the configuration 'BranchName'"),
         (_pipeline(configuration=""), "lacks the configuration 'RepositoryName'"),
+        (_conditional("Project: build"), "takes no configuration 'Project'; do you mean"),
     ],
     "E3906": [
         (_key("arn:aws:s3:::bucket"), "KmsKeyId is 'arn:aws:s3:::bucket'"),
@@ -150,7 +167,11 @@ SOUND_ONES: dict[str, list[str]] = {
         _machine("DefinitionS3Location: {Bucket: bucket, Key: key}"),
     ],
     "E3904": [_pipeline(_trigger("Fetch")), _pipeline()],
-    "E3905": [_pipeline(), _pipeline().replace("Provider: CodeCommit", "Provider: Unheard")],
+    "E3905": [
+        _pipeline(),
+        _conditional("ProjectName: build"),
+        _pipeline().replace("Provider: CodeCommit", "Provider: Unheard"),
+    ],
     "E3906": [
         _key("!GetAtt Key.Arn"),
         _key("!Ref Key"),

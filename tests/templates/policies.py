@@ -57,7 +57,8 @@ def policies(template: Template) -> Iterator[Policy]:
         elif kind in {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy"}:
             yield Policy(owner, owner, "identity", properties["PolicyDocument"])
         elif RESOURCE_POLICIES.get(kind) in properties:
-            yield Policy(owner, RESOURCE_POLICIES[kind], "resource", properties[RESOURCE_POLICIES[kind]])
+            for document in branches(properties[RESOURCE_POLICIES[kind]]):
+                yield Policy(owner, RESOURCE_POLICIES[kind], "resource", document)
         elif kind == "AWS::Logs::ResourcePolicy":  # which takes its document as text
             yield Policy(
                 owner, "PolicyDocument", "resource", _substituted(json.loads(_text(properties["PolicyDocument"])))

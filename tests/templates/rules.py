@@ -203,7 +203,7 @@ def buckets(template: Template) -> Iterator[str]:
     """Every bucket refuses plain HTTP."""
     refusing = set()
     for _, properties in template.of("AWS::S3::BucketPolicy"):
-        for statement in properties["PolicyDocument"]["Statement"]:
+        for statement in branches(properties["PolicyDocument"]["Statement"]):
             if statement["Effect"] == "Deny" and statement.get("Condition") == {
                 "Bool": {"aws:SecureTransport": "false"}
             }:

@@ -25,7 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("LOCALCLOUD_HOME", ".localcloud")))
     parser.add_argument("--port", type=port_number, default=os.environ.get("LOCALCLOUD_PORT", "4566"))
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("run", help="the whole loop")
+    loop = verbs.add_parser("run", help="the whole loop")
+    loop.add_argument(
+        "--accounts", type=int, choices=(1, 3), default=3,
+        help="three accounts, or one that is tooling, staging and production (default: 3)",
+    )  # fmt: skip
     env = verbs.add_parser("env", help="exports for any AWS tool")
     env.add_argument("--persona", default="", help=f"one of {', '.join(PERSONAS)}")
     env.add_argument("--project", default="", help="the project that narrows the persona's session")
@@ -35,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.verb == "env":
             return environment(place, given.persona, given.project, given.account)
-        return run(place, given.home.resolve(), given.port)
+        return run(place, given.home.resolve(), given.port, shared=given.accounts == 1)
     except (Stop, ClientError, BotoCoreError) as error:
         print(f"slipway-demo: {error}", file=sys.stderr)
         home = given.home.resolve()
@@ -51,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def run(place: Place, home: Path, port: int) -> int:
+def run(place: Place, home: Path, port: int, *, shared: bool = False) -> int:
     """The whole loop; the report is written however it ends."""
-    demo = steps.Demo(place, Journal(), REPORT.parent.resolve())
+    demo = steps.Demo(place, Journal(), REPORT.parent.resolve(), shared=shared)
     ok = False
     try:
         steps.start_cloud(demo, home, port)

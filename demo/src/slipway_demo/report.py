@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich.table import Table
 
-from slipway_demo.people import PRODUCTION
 from slipway_demo.steps import PROJECT, Demo
 
 FACTS = ("platform", "project", "build", "model", "release", "predictions")
@@ -37,7 +36,7 @@ def show(demo: Demo, path: Path) -> None:
     runs.add_row("platform", f"{facts['platform']['stacks']} stacks, {facts['platform']['resources']} resources")
     runs.add_row("repository", facts["project"]["clone_url"])
     runs.add_row("model", f"{facts['model']['version']}  {facts['model']['model_package_arn']}")
-    runs.add_row("production endpoint", f"{facts['release']['production_endpoint']} in account {PRODUCTION}")
+    runs.add_row("production endpoint", f"{facts['release']['production_endpoint']} in account {demo.production}")
     runs.add_row("report", str(path))
     flights = Table(title="Ten real flights", title_justify="left", title_style="bold")
     for name in ("flight", "predicted delay (min)", "actual delay (min)"):

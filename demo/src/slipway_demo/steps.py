@@ -22,7 +22,6 @@ from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, admin, persona
 
 PROJECT = "flight-delays"
-_NAMES = {TOOLING: "tooling", STAGING: "staging", PRODUCTION: "production"}
 # How the message of a project's first commit begins; no model is built from it.
 _FIRST = "slipway: stamp"
 
@@ -35,6 +34,18 @@ class Demo:
     journal: Journal
     work: Path
     facts: dict[str, Any] = field(default_factory=dict)
+    shared: bool = False  # one account is tooling, staging and production
+
+    @property
+    def accounts(self) -> dict[str, str]:
+        """What an account is for → the account."""
+        names = ("tooling", "staging", "production")
+        return dict(zip(names, (TOOLING,) * 3 if self.shared else (TOOLING, STAGING, PRODUCTION), strict=True))
+
+    @property
+    def production(self) -> str:
+        """The account that serves released models."""
+        return self.accounts["production"]
 
     def person(self, name: str, project: str | None = PROJECT) -> Person:
         """A persona of the tooling account."""
@@ -52,14 +63,16 @@ def start_cloud(demo: Demo, home: Path, port: int) -> None:
 
 
 def deploy_platform(demo: Demo) -> None:
-    """Bootstrap in three accounts, the platform in one, a workload in two."""
+    """Bootstrap in three accounts, the platform in one, a workload in two; or all of it in one."""
     journal, place = demo.journal, demo.place
-    with journal.step("platform", "Platform: the Full Stack Developer deploys cfn/ into three accounts"):
+    accounts = {account: name for name, account in reversed(demo.accounts.items())}
+    many = "one account" if demo.shared else "three accounts"
+    with journal.step("platform", f"Platform: the Full Stack Developer deploys cfn/ into {many}"):
         if not _deployed(demo):
             packages.need(demo.place.endpoint)
         # No account needs another's stacks, and each waits most of the time: they are deployed side by side.
-        with ThreadPoolExecutor(max_workers=3) as accounts:
-            deployments = [accounts.submit(_deploy_account, demo, account) for account in _NAMES]
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            deployments = [pool.submit(_deploy_account, demo, account, name) for account, name in accounts.items()]
             try:
                 for deployment in deployments:
                     deployment.result()
@@ -67,7 +80,7 @@ def deploy_platform(demo: Demo) -> None:
                 commands.end_all()  # the pool waits for its threads, and those for their commands
                 raise
     stacks = resources = 0
-    for account in (TOOLING, STAGING, PRODUCTION):
+    for account in accounts:
         cloudformation = admin(place, account).client("cloudformation")
         for page in cloudformation.get_paginator("describe_stacks").paginate():
             for stack in page["Stacks"]:
@@ -79,18 +92,17 @@ def deploy_platform(demo: Demo) -> None:
     journal.line(f"{stacks} stacks, {resources} resources", style="green")
 
 
-def _deploy_account(demo: Demo, account: str) -> None:
+def _deploy_account(demo: Demo, account: str, name: str) -> None:
     """An account's foundation, as its administrator, and its part of the platform, as the Full Stack Developer."""
-    who = f"{_NAMES[account]:10} "
+    who = f"{name:10} "
     commands.slipway(demo.journal, admin(demo.place, account), who, "platform", "bootstrap")
     developer = persona(demo.place, "FullStackDeveloper", account=account)
     if account == TOOLING:
-        others = {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
+        others = {} if demo.shared else {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
         commands.slipway(demo.journal, developer, who, "platform", "deploy", *_parameters(others))
     else:
-        commands.slipway(
-            demo.journal, developer, who, "platform", "workload", *_parameters({"ToolingAccountId": TOOLING})
-        )
+        others = {"ToolingAccountId": TOOLING, "Environment": name}
+        commands.slipway(demo.journal, developer, who, "platform", "workload", *_parameters(others))
 
 
 def _deployed(demo: Demo) -> bool:
@@ -271,10 +283,10 @@ def build_model(demo: Demo) -> None:
 def release_model(demo: Demo) -> None:
     """The model serves from the production endpoint."""
     journal, namespace = demo.journal, demo.place.namespace
-    endpoint, pipeline = f"{namespace}-{PROJECT}", f"{namespace}-{PROJECT}-deploy"
+    endpoint, pipeline = f"{namespace}-{PROJECT}-production", f"{namespace}-{PROJECT}-deploy"
     arn = demo.facts["model"]["model_package_arn"]
-    demo.facts["release"] = {"staging_endpoint": endpoint, "production_endpoint": endpoint}
-    if _serves(demo, PRODUCTION, endpoint):
+    demo.facts["release"] = {"staging_endpoint": f"{namespace}-{PROJECT}-staging", "production_endpoint": endpoint}
+    if _serves(demo, demo.production, endpoint):
         return
     with journal.step("release", "Release: package ▸ staging ▸ smoke test ▸ approval ▸ production"):
         approver = demo.person("ReleaseApprover")
@@ -296,8 +308,8 @@ def release_model(demo: Demo) -> None:
         if watching.follow(journal, approver, pipeline, execution, until_action="Approve") == "Waiting":
             _approve(journal, pipelines, pipeline)
             watching.follow(journal, approver, pipeline, execution)
-        if not _serves(demo, PRODUCTION, endpoint):
-            raise Stop(f"{pipeline} succeeded, but endpoint {endpoint} in {PRODUCTION} is not in service")
+        if not _serves(demo, demo.production, endpoint):
+            raise Stop(f"{pipeline} succeeded, but endpoint {endpoint} in {demo.production} is not in service")
 
 
 def _approve(journal: Journal, pipelines: Any, pipeline: str) -> None:
@@ -321,7 +333,7 @@ def predict(demo: Demo) -> None:
         rows = samples["rows"][:10]
         lines = [",".join("" if value is None else str(value) for value in row) for row in rows]
         body = "\n".join([",".join(samples["columns"]), *lines])
-        runtime = admin(demo.place, PRODUCTION).client("sagemaker-runtime")
+        runtime = admin(demo.place, demo.production).client("sagemaker-runtime")
         answer = runtime.invoke_endpoint(
             EndpointName=demo.facts["release"]["production_endpoint"],
             ContentType="text/csv; header=present",
@@ -346,10 +358,10 @@ def _serves(demo: Demo, account: str, endpoint: str) -> bool:
 
 def _what_serves(demo: Demo) -> str:
     """One sentence on production, for who has just read that a build failed."""
-    endpoint = f"{demo.place.namespace}-{PROJECT}"
-    if not _serves(demo, PRODUCTION, endpoint):
+    endpoint = f"{demo.place.namespace}-{PROJECT}-production"
+    if not _serves(demo, demo.production, endpoint):
         return "No model serves in production yet."
-    sagemaker = admin(demo.place, PRODUCTION).client("sagemaker")
+    sagemaker = admin(demo.place, demo.production).client("sagemaker")
     arn = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
     tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
     return (

@@ -111,6 +111,26 @@ def test_a_release_is_laid_in_every_account_and_keeps_what_is_deployed(
     assert {path.name for path in (tmp_path / "out").glob("*.yaml")} == {f"{root}.yaml" for root in delivery.ROOTS}
 
 
+def test_what_serves_in_the_tooling_account_is_delivered_with_the_platform(
+    repository: Path, accounts: dict[str, Session], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One account for all: no other role is taken and no workload packed, since the pipeline has no stage for it."""
+    files = {f"cfn/{root}.yaml": TEMPLATE.encode() for root in delivery.ROOTS}
+    monkeypatch.setattr(assets, "collect", lambda _: assets.Assets(files))
+    session = Session()
+    session.stub("sts", "get_caller_identity", {"Account": "111111111111", "Arn": "arn:aws:sts::111111111111:x"})
+    own = dict.fromkeys(("accounts/staging", "accounts/production"), "111111111111")
+    session.parameters("/slipway/platform/", {**own, "assets/bucket": "slipway-assets-111111111111-eu-west-1"})
+    session.stub("s3", "head_object", {})
+    session.refuse("cloudformation", "describe_stacks", "ValidationError", "Stack slipway-delivery does not exist")
+    deployed(session, "slipway-platform", {})
+    delivery.pack(session, "slipway", repository, tmp_path / "out", Progress(io.StringIO()))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "delivery.json", "delivery.yaml", "platform.json", "platform.yaml", "release.json",
+    }  # fmt: skip
+    session.assert_all_called()
+
+
 def complete(files: dict[str, bytes]) -> str:
     return f"{assets.Assets(files).prefix}/complete"
 

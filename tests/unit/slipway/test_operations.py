@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,39 @@ def test_a_stuck_stack_is_told_with_what_frees_it(status: str, verdict: Verdict,
     finding = only(list(account.stuck(subject(session))))
     assert finding.verdict is verdict
     assert mend in finding.mend
+
+
+ACCOUNTS: list[tuple[dict[str, str], str]] = [
+    ({}, "✓ staging is this account, 111111111111; ✓ production is this account, 111111111111"),
+    ({"StagingAccountId": "111111111111"}, "✓ staging is this account, 111111111111; ✓ production is this account"),
+    ({"StagingAccountId": "222222222222", "ProductionAccountId": "333333333333"}, "✓ staging is 222222222222; ✓ prod"),
+    ({"ProductionAccountId": "333333333333"}, "✓ staging is this account, 111111111111; ✓ production is 333333333333"),
+    ({"StagingAccountId": "222222222222"}, "✗ staging is 222222222222, but production this account"),
+    ({"StagingAccountId": "2" * 12, "ProductionAccountId": "2" * 12}, "✗ staging and production are both 222222222222"),
+    ({"StagingAccountId": "prod"}, "✗ StagingAccountId: given prod, allowed 12 digits or nothing"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), ACCOUNTS, ids=lambda value: str(value)[:60])
+def test_who_serves_is_told_before_a_deployment(given: dict[str, str], said: str) -> None:
+    """Protects from half-shared accounts, which the platform's rules refuse; one for all, or one each, is fine."""
+    session = Prepared()
+    no_stacks(session)
+    session.stub("sts", "get_caller_identity", {"Account": "111111111111", "Arn": "arn:aws:sts::111111111111:x"})
+    found = check.run(subject(session, **given), {"accounts": account.accounts})
+    assert said in "; ".join(f"{finding.verdict} {finding.said}" for finding in found)
+
+
+def test_a_workload_account_says_what_it_is_for() -> None:
+    """Protects the names in it: roles, endpoints and stacks end in the environment."""
+    session = Prepared()
+    no_stacks(session)
+    session.stub("sts", "get_caller_identity", {"Account": "222222222222", "Arn": "arn:aws:sts::222222222222:x"})
+    given = {"ToolingAccountId": "222222222222", "Environment": "test"}
+    found = list(check.run(subject(session, "workload", **given), {"accounts": account.accounts}))
+    assert [finding.verdict for finding in found] == [Verdict.WRONG, Verdict.WRONG]
+    assert "where the platform makes what serves" in found[0].said
+    assert found[1].said == "Environment: given test, allowed staging or production"
 
 
 def test_zones_that_the_region_lacks_are_told() -> None:
@@ -243,9 +277,27 @@ def test_the_bill_follows_the_templates_and_the_choice() -> None:
     assert two[second] == pytest.approx(2 * one[first])
     none, five = (bill.total(bill.bill(REPOSITORY, counting.Choice(projects=number))) for number in (0, 5))
     assert five > none + 5 * 200
+    counted = {accounts: _counted(accounts) for accounts in (1, 3)}
+    assert counted[3]["AWS::EC2::VPCEndpoint:Interface"] == 3 * counted[1]["AWS::EC2::VPCEndpoint:Interface"]
+    # One account has the roles and the key of releases beside the platform, three have them elsewhere.
+    assert counted[1]["AWS::KMS::Key"] == counted[3]["AWS::KMS::Key"] - 2 * _foundation()["AWS::KMS::Key"] - 1
+
+
+def _counted(accounts: int) -> Counter[str]:
+    choice = counting.Choice(accounts=accounts)
+    made = counting.resources(REPOSITORY, bill.PLATFORM, choice)
+    for _ in range(accounts - 1):
+        made += counting.resources(REPOSITORY, bill.WORKLOAD, choice)
+    for _ in range(accounts):
+        made += _foundation()
+    return made
+
+
+def _foundation() -> Counter[str]:
+    return sum((counting.resources(REPOSITORY, root, counting.Choice()) for root in bill.FOUNDATION), Counter())
 
 
 def test_the_tables_have_a_row_for_each_choice() -> None:
     """Protects the documents from a table that lost a choice."""
-    assert tables.summary(REPOSITORY).count("\n") == 2 + len(tables.SETS) * len(tables.ZONES)
+    assert tables.summary(REPOSITORY).count("\n") == 2 + len(tables.ACCOUNTS) * len(tables.SETS) * len(tables.ZONES)
     assert tables.lines(REPOSITORY, counting.Choice())[-1][1] == "a month, in US dollars"

@@ -60,6 +60,7 @@ def test_an_approved_model_is_packaged(bundle: Bundle, tmp_path: Path) -> None:
     assert production["Parameters"] == {
         "Namespace": "slipway",
         "ProjectName": "flight-delays",
+        "Environment": "production",
         "ModelPackageArn": PACKAGE,
         "ModelVersion": "V1.0.0",
         "InstanceType": "ml.m5.large",
@@ -70,8 +71,9 @@ def test_an_approved_model_is_packaged(bundle: Bundle, tmp_path: Path) -> None:
         "EndpointRoleArn": "/slipway/platform/release/endpoint-role-arn",
         "KeyArn": "/slipway/platform/release/key-arn",
     }
-    assert json.loads((output / "staging.json").read_text())["Parameters"]["InstanceCount"] == "1"
-    assert {"Namespace", "Project", "CostCenter", "ModelVersion"} <= set(production["Tags"])
+    staging = json.loads((output / "staging.json").read_text())
+    assert (staging["Parameters"]["InstanceCount"], staging["Parameters"]["Environment"]) == ("1", "staging")
+    assert {"Namespace", "Project", "CostCenter", "Environment", "ModelVersion"} <= set(production["Tags"])
     session.assert_all_called()
 
 

@@ -27,6 +27,7 @@ def _add_cost(verbs: Any) -> None:
     verb.add_argument("--repository", type=Path, default=Path(), help="the platform repository (default: here)")
     verb.add_argument("--endpoint-set", choices=("essential", "full"), default="essential")
     verb.add_argument("--zones", type=int, choices=(1, 2, 3), default=2)
+    verb.add_argument("--accounts", type=int, choices=(1, 3), default=1, help="one for all, or one each (default: 1)")
     verb.add_argument("--projects", type=int, default=1, metavar="N", help="how many projects (default: 1)")
     verb.set_defaults(run=cost)
 
@@ -39,9 +40,10 @@ def cost(given: argparse.Namespace) -> None:
 
     if given.projects < 0:
         raise SlipwayError(f"--projects: given {given.projects}, allowed 0 or more")
-    choice = Choice(given.endpoint_set, given.zones, given.projects)
+    choice = Choice(given.endpoint_set, given.zones, given.projects, given.accounts)
     print(
-        f"{choice.projects} projects, {choice.endpoint_set} endpoints, {choice.zones} zones, {price_list()['region']}"
+        f"{choice.accounts} accounts, {choice.projects} projects, {choice.endpoint_set} endpoints, "
+        f"{choice.zones} zones, {price_list()['region']}"
     )
     print(table(tables.lines(given.repository.resolve(), choice), ("", "", "USD a month")))
     print("The prices, their pages and dates, and what a month of work is taken to be: docs/cost.md")

@@ -38,6 +38,7 @@ def package(given: argparse.Namespace) -> None:
 def verify(given: argparse.Namespace) -> None:
     """slipway release verify"""
     from slipway import settings
+    from slipway.release import names
     from slipway.release import verify as smoke
     from slipway.release.package import Bundle
 
@@ -45,9 +46,9 @@ def verify(given: argparse.Namespace) -> None:
     project = environment("SLIPWAY_PROJECT")
     own = settings.project(session.client("ssm"), namespace, project)
     partition = own["execution-role-arn"].split(":")[1]
-    role = f"arn:{partition}:iam::{own['staging-account']}:role/{namespace}-release-verifier"
+    role = names.verifier(partition, own["staging-account"], namespace, "staging")
     staging = smoke.assume(session, role, f"verify-{project}")
-    endpoint, samples = f"{namespace}-{project}", Bundle(given.bundle).samples
+    endpoint, samples = names.endpoint(namespace, project, "staging"), Bundle(given.bundle).samples
     smoke.wait_in_service(staging.client("sagemaker"), endpoint, progress)
     predictions = smoke.verify(staging.client("sagemaker-runtime"), endpoint, samples, progress)
     rows = [(f"{given:.2f}", truth) for given, truth in zip(predictions, samples["truth"], strict=True)]

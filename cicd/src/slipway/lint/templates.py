@@ -38,6 +38,22 @@ def objects(value: Any, path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
             yield from objects(item, [*path, index])
 
 
+def items(value: Any, path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The objects of a list, those behind Fn::If as well, with where each is."""
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        yield from _either(item, [*path, index])
+
+
+def _either(item: Any, path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    if not isinstance(item, dict):
+        return
+    if set(item) == {"Fn::If"} and isinstance(item["Fn::If"], list):
+        for side, alternative in enumerate(item["Fn::If"][1:], 1):
+            yield from _either(alternative, [*path, "Fn::If", side])
+    elif set(item) != {"Ref"}:
+        yield item, path
+
+
 def text(value: Any) -> str | None:
     """A text as CloudFormation would put it together, with a placeholder for what is known at deployment alone.
 

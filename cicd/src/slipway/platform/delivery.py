@@ -93,8 +93,11 @@ def pack(session: Any, namespace: str, repository: Path, output: Path, progress:
         Target("platform", "platform", tooling, session, _accounts(accounts) | {"PublishOn": "Create"}),
     ]
     for name, account in accounts.items():
+        if account == tooling:  # the platform's own stack makes what serves here
+            continue
         role = f"arn:{partition}:iam::{account}:role/{namespace}-delivery-uploader"
-        targets.append(Target(name, "workload", account, _as(session, role), {"ToolingAccountId": tooling}))
+        given = {"ToolingAccountId": tooling, "Environment": name}
+        targets.append(Target(name, "workload", account, _as(session, role), given))
     packed = assets.collect(repository)
     for target in {target.account: target for target in targets}.values():
         bucket = f"{namespace}-assets-{target.account}-{session.region_name}"

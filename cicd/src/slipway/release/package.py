@@ -6,12 +6,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from slipway import configuration, registry, settings
 from slipway.errors import SlipwayError
+from slipway.release.names import ENVIRONMENTS, Environment
 
-ENVIRONMENTS: tuple[Literal["staging", "production"], ...] = ("staging", "production")
 # What the smoke test needs of the bundle goes on with the package.
 CARRIED = ("release.json", "samples.json")
 TEMPLATE = "service-catalog/project/endpoint.yaml"
@@ -78,7 +78,7 @@ def template_configuration(
     project: configuration.ProjectFile,
     release: dict[str, Any],
     cost_center: str,
-    environment: Literal["staging", "production"],
+    environment: Environment,
 ) -> dict[str, dict[str, str]]:
     """A CloudFormation template configuration file (AWS documentation, "AWS CloudFormation artifacts")."""
     instance_type, count = project.serving.of(environment)
@@ -87,6 +87,7 @@ def template_configuration(
         "Parameters": {
             "Namespace": namespace,
             "ProjectName": project.project,
+            "Environment": environment,
             "ModelPackageArn": release["model_package_arn"],
             "ModelVersion": release["version"],
             "InstanceType": instance_type,
@@ -102,6 +103,7 @@ def template_configuration(
             "Namespace": namespace,
             "Project": project.project,
             "CostCenter": cost_center,
+            "Environment": environment,
             "ModelVersion": release["version"],
             "CommitId": release["commit_id"],
         },

@@ -18,7 +18,7 @@ TOLERANCE = 1e-6
 
 
 def assume(session: Any, role_arn: str, name: str) -> Any:
-    """A session with the credentials of a role of another account."""
+    """A session with the credentials of a role, mostly of another account."""
     import boto3
 
     given = session.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name[:64])["Credentials"]

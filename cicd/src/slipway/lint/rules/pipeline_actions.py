@@ -8,7 +8,7 @@ from typing import Any
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
 from slipway.lint.pipeline_actions import ACTIONS
-from slipway.lint.templates import properties, resources
+from slipway.lint.templates import items, properties, resources
 
 
 class PipelineActions(CloudFormationLintRule):
@@ -24,16 +24,13 @@ class PipelineActions(CloudFormationLintRule):
         """Unknown and missing keys."""
         found = []
         for _, resource, path in resources(cfn.template, "AWS::CodePipeline::Pipeline"):
-            for number, stage in enumerate(properties(resource).get("Stages") or []):
-                for index, action in enumerate(stage.get("Actions") or [] if isinstance(stage, dict) else []):
-                    at = [*path, "Properties", "Stages", number, "Actions", index]
+            for stage, where in items(properties(resource).get("Stages"), [*path, "Properties", "Stages"]):
+                for action, at in items(stage.get("Actions"), [*where, "Actions"]):
                     found += [RuleMatch([*at, *below], message) for below, message in _problems(action)]
         return found
 
 
-def _problems(action: Any) -> list[tuple[list[str | int], str]]:
-    if not isinstance(action, dict):
-        return []
+def _problems(action: dict[str, Any]) -> list[tuple[list[str | int], str]]:
     kind = action.get("ActionTypeId") or {}
     known = ACTIONS.get((str(kind.get("Category")), str(kind.get("Provider"))))
     given = action.get("Configuration") or {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
-from slipway.lint.templates import properties, resources
+from slipway.lint.templates import items, properties, resources
 
 
 class PipelineTriggers(CloudFormationLintRule):
@@ -43,10 +43,7 @@ class PipelineTriggers(CloudFormationLintRule):
 def _sources(given: dict[str, Any]) -> set[str]:
     return {
         action["Name"]
-        for stage in given.get("Stages", [])
-        if isinstance(stage, dict)
-        for action in stage.get("Actions", [])
-        if isinstance(action, dict)
-        and isinstance(action.get("Name"), str)
-        and (action.get("ActionTypeId") or {}).get("Category") == "Source"
+        for stage, _ in items(given.get("Stages"), [])
+        for action, _ in items(stage.get("Actions"), [])
+        if isinstance(action.get("Name"), str) and (action.get("ActionTypeId") or {}).get("Category") == "Source"
     }

@@ -17,13 +17,10 @@ from slipway.errors import SlipwayError
 from slipway.platform.costs.counting import Choice, resources
 
 PRICES = "prices.yaml"
-# Root template → how many accounts deploy it.
-ROOTS = {
-    "cfn/bootstrap.yaml": 3, "cfn/guardrails.yaml": 3, "cfn/deployer.yaml": 3, "cfn/platform.yaml": 1,
-    "cfn/workload.yaml": 2,
-}  # fmt: skip
+# What every account has; the tooling account has PLATFORM besides, and every other one WORKLOAD.
+FOUNDATION = ("cfn/bootstrap.yaml", "cfn/guardrails.yaml", "cfn/deployer.yaml")
+PLATFORM, WORKLOAD = "cfn/platform.yaml", "cfn/workload.yaml"
 PROJECT = "service-catalog/project/product.yaml"
-ACCOUNTS = 3
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,10 @@ def usage(name: str) -> float:
 
 
 def bill(repository: Path, choice: Choice) -> list[Line]:
-    """The bill of a platform in three accounts with `choice.projects` projects."""
+    """The bill of a platform in `choice.accounts` accounts with `choice.projects` projects."""
     made: Counter[str] = Counter()
-    for root, accounts in ROOTS.items():
+    roots = {**dict.fromkeys(FOUNDATION, choice.accounts), PLATFORM: 1, WORKLOAD: choice.accounts - 1}
+    for root, accounts in roots.items():
         for kind, count in resources(repository, root, choice).items():
             made[kind] += count * accounts
     project = resources(repository, PROJECT, choice)
@@ -117,9 +115,9 @@ def _work(made: Counter[str], choice: Choice) -> Iterator[Line]:
     yield line("storage", f"{images:g} GB of images", "ecr-gb-month", images)
     packages = usage("packages-gb")
     yield line("storage", f"{packages:g} GB of packages", "codeartifact-gb-month", packages)
-    data = usage("endpoint-gb") * ACCOUNTS
+    data = usage("endpoint-gb") * choice.accounts
     yield line("network", f"{data:g} GB through endpoints", "interface-endpoint-gb", data)
-    logs = usage("logs-gb") * ACCOUNTS
+    logs = usage("logs-gb") * choice.accounts
     yield line("logs", f"{logs:g} GB taken in", "logs-gb-in", logs)
     yield line("logs", f"{logs * 12:g} GB kept for a year", "logs-gb-month", logs * 12)
     yield from _audit(made)

@@ -14,15 +14,24 @@ import yaml
 from slipway.errors import SlipwayError
 
 STACK = "AWS::CloudFormation::Stack"
+_TOOLING = "111111111111"  # the account whose bill it is
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a deployment chooses: essential or full set of endpoints, 1 to 3 zones, how many projects there are."""
+    """What a deployment chooses: essential or full set of endpoints, 1 to 3 zones, how many projects there are, and
+    whether one account is tooling, staging and production, or each has its own (3)."""
 
     endpoint_set: str = "essential"
     zones: int = 2
     projects: int = 1
+    accounts: int = 1
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Parameters that follow from the choice, whichever template takes them."""
+        staging, production = (_TOOLING, _TOOLING) if self.accounts == 1 else ("222222222222", "333333333333")
+        return {"EndpointSet": self.endpoint_set, "StagingAccountId": staging, "ProductionAccountId": production}
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,17 +53,18 @@ _Loader.add_multi_constructor("!", _short)
 
 def resources(repository: Path, root: str, choice: Choice) -> Counter[str]:
     """Type → how many the root template makes with all the stacks that it nests: loops are counted, and conditions are
-    evaluated with the parameters' defaults and the set of endpoints that is chosen."""
+    evaluated with the parameters' defaults and what is chosen."""
     made: Counter[str] = Counter()
-    for kind in _resources(repository, root, {"EndpointSet": choice.endpoint_set}):
+    for kind in _resources(repository, root, {}, choice.parameters):
         made[kind] += 1
     return made
 
 
-def _resources(repository: Path, name: str, given: Mapping[str, str]) -> Iterator[str]:
+def _resources(repository: Path, name: str, given: Mapping[str, str], chosen: Mapping[str, str]) -> Iterator[str]:
     template = _template(repository, name)
     values = {key: str(spec.get("Default", "")) for key, spec in template.get("Parameters", {}).items()}
-    values |= {key: value for key, value in given.items() if key in values}
+    values |= {key: value for key, value in {**given, **chosen}.items() if key in values}
+    values["AWS::AccountId"] = _TOOLING
     for resource in _expanded(template):
         if not _holds(template, values, resource.get("Condition")):
             continue
@@ -62,7 +72,7 @@ def _resources(repository: Path, name: str, given: Mapping[str, str]) -> Iterato
         if kind == STACK:
             passed = resource["Properties"].get("Parameters", {})
             known = {key: text for key, value in passed.items() if (text := _text(value, values)) is not None}
-            yield from _resources(repository, _nested(resource), known)
+            yield from _resources(repository, _nested(resource), known, chosen)
         elif kind == "AWS::EC2::VPCEndpoint":
             yield f"{kind}:{resource['Properties'].get('VpcEndpointType', 'Gateway')}"
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from slipway.platform.costs.bill import bill, price_list, total
@@ -9,6 +11,7 @@ from slipway.platform.costs.counting import Choice
 
 SETS = ("essential", "full")
 ZONES = (1, 2, 3)
+ACCOUNTS = (1, 3)
 PROJECTS = (1, 5, 20)
 
 
@@ -22,17 +25,19 @@ def lines(repository: Path, choice: Choice) -> list[tuple[str, str, str]]:
 
 
 def summary(repository: Path) -> str:
-    """A Markdown table by set of endpoints, zones and number of projects; with zero projects, the platform alone."""
-    heading = "| endpoints | zones | platform alone | " + " | ".join(_projects(number) for number in PROJECTS) + " |"
-    rows = [heading, "|---|--:|" + "--:|" * (len(PROJECTS) + 1)]
-    for endpoint_set in SETS:
-        for zones in ZONES:
-            alone = total(bill(repository, Choice(endpoint_set, zones, 0)), standing=True)
-            sums = [total(bill(repository, Choice(endpoint_set, zones, number))) for number in PROJECTS]
-            rows.append(
-                f"| {endpoint_set} | {zones} | {alone:,.0f} | " + " | ".join(f"{usd:,.0f}" for usd in sums) + " |"
-            )
+    """A Markdown table by accounts, endpoints, zones and number of projects; with zero projects, the platform alone."""
+    heading = ("accounts", "endpoints", "zones", "platform alone", *map(_projects, PROJECTS))
+    rows = [_row(heading), "|--:|---|--:|" + "--:|" * (len(PROJECTS) + 1)]
+    for accounts, endpoint_set, zones in itertools.product(ACCOUNTS, SETS, ZONES):
+        choices = [Choice(endpoint_set, zones, number, accounts) for number in (0, *PROJECTS)]
+        alone = total(bill(repository, choices[0]), standing=True)
+        sums = [total(bill(repository, choice)) for choice in choices[1:]]
+        rows.append(_row((str(accounts), endpoint_set, str(zones), *(f"{usd:,.0f}" for usd in (alone, *sums)))))
     return "\n".join(rows) + "\n"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _projects(number: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 from slipway.platform.preflight.check import Finding, Subject, Verdict
+from slipway.release.names import ENVIRONMENTS
 
 # What makes a Studio domain, a recorder and the rest act in the account, by the template that needs it.
 SERVICE_ROLES = {
@@ -35,21 +36,57 @@ def identity(subject: Subject) -> Iterator[Finding]:
         yield Finding(Verdict.RIGHT, "credentials", said)
 
 
+ONE_OR_THREE = "make deploy for all in this account, else make deploy STAGING=<account> PRODUCTION=<account>"
+WORKLOAD = "make workload TOOLING=<account> ENVIRONMENT=staging|production"
+
+
 def accounts(subject: Subject) -> Iterator[Finding]:
-    """The other accounts are named, and are others."""
-    names = {"platform": ("StagingAccountId", "ProductionAccountId"), "workload": ("ToolingAccountId",)}[subject.root]
-    command = {
-        "platform": "make deploy STAGING=<account> PRODUCTION=<account>",
-        "workload": "make workload TOOLING=<account>",
-    }[subject.root]
-    for name in names:
-        value = subject.parameter(name)
-        if not value:
-            yield Finding(Verdict.WRONG, "accounts", f"{name} is not given", command)
-        elif not (value.isdigit() and len(value) == 12):
-            yield Finding(Verdict.WRONG, "accounts", f"{name}: given {value}, allowed 12 digits", command)
-        else:
-            yield Finding(Verdict.RIGHT, "accounts", f"{name} is {value}")
+    """Who serves is named, in one of the ways that the roots' rules allow."""
+    yield from _serving(subject) if subject.root == "platform" else _of_workload(subject)
+
+
+def _serving(subject: Subject) -> Iterator[Finding]:
+    """Staging and production: both here, both elsewhere, or production alone elsewhere."""
+    given = {name: subject.parameter(name) for name in ("StagingAccountId", "ProductionAccountId")}
+    if wrong := {name: value for name, value in given.items() if value and not _is_account(value)}:
+        for name, value in wrong.items():
+            yield Finding(
+                Verdict.WRONG, "accounts", f"{name}: given {value}, allowed 12 digits or nothing", ONE_OR_THREE
+            )
+        return
+    staging, production = (value or subject.account for value in given.values())
+    if staging != subject.account and production == staging:
+        yield Finding(Verdict.WRONG, "accounts", f"staging and production are both {staging}", ONE_OR_THREE)
+    elif staging != subject.account and production == subject.account:
+        yield Finding(Verdict.WRONG, "accounts", f"staging is {staging}, but production this account", ONE_OR_THREE)
+    else:
+        for name, account in (("staging", staging), ("production", production)):
+            said = f"this account, {account}" if account == subject.account else account
+            yield Finding(Verdict.RIGHT, "accounts", f"{name} is {said}")
+
+
+def _of_workload(subject: Subject) -> Iterator[Finding]:
+    tooling, environment = subject.parameter("ToolingAccountId"), subject.parameter("Environment")
+    if not tooling:
+        yield Finding(Verdict.WRONG, "accounts", "ToolingAccountId is not given", WORKLOAD)
+    elif not _is_account(tooling):
+        yield Finding(Verdict.WRONG, "accounts", f"ToolingAccountId: given {tooling}, allowed 12 digits", WORKLOAD)
+    elif tooling == subject.account:
+        yield Finding(
+            Verdict.WRONG, "accounts", "ToolingAccountId is this account, where the platform makes what serves",
+            "make deploy",
+        )  # fmt: skip
+    else:
+        yield Finding(Verdict.RIGHT, "accounts", f"ToolingAccountId is {tooling}")
+    if environment in ENVIRONMENTS:
+        yield Finding(Verdict.RIGHT, "accounts", f"this account is {environment}")
+    else:
+        said = f"given {environment}, allowed staging or production" if environment else "it is not given"
+        yield Finding(Verdict.WRONG, "accounts", f"Environment: {said}", WORKLOAD)
+
+
+def _is_account(text: str) -> bool:
+    return text.isdecimal() and len(text) == 12
 
 
 def bootstrap(subject: Subject) -> Iterator[Finding]:

@@ -100,7 +100,7 @@ class Subject:
 
     def parameter(self, name: str) -> str:
         """The value a parameter would have: as given, as the stack has it, or the template's default."""
-        if self.given.get(name):
+        if name in self.given:
             return self.given[name]
         for item in self.stacks().get(self.root, {}).get("Parameters", []):
             if item["ParameterKey"] == name:
