@@ -170,3 +170,27 @@ def test_a_nested_template_that_cannot_be_read_fails_at_its_creation(templates: 
     )
     assert settled(templates.cloudformation, templates.stack)["StackStatus"] == "ROLLBACK_COMPLETE"
     assert "missing.json" in reasons(templates.cloudformation, templates.stack)
+
+
+def test_a_condition_knows_the_account_and_the_region(cloud: LocalCloud, templates: Templates) -> None:
+    """Protects templates that ask whether something is in their own account: in the first deployment, and nested."""
+    same = {"Fn::Equals": [{"Ref": "Other"}, {"Ref": "AWS::AccountId"}]}
+    there = {"Fn::And": [{"Condition": "Same"}, {"Fn::Equals": [{"Ref": "AWS::Region"}, "eu-west-1"]}]}
+    inner: Resources = {
+        "Here": {**parameter("x"), "Condition": "SameAndHere"},
+        "Always": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "y"}},
+    }
+    sections = {"Parameters": {"Other": {"Type": "String"}}, "Conditions": {"Same": same, "SameAndHere": there}}
+    url = templates.put("inner.json", inner, **sections)
+    outer = {"Inner": nested(url, Other={"Ref": "Other"})}
+    body = json.dumps({"Resources": outer, "Parameters": {"Other": {"Type": "String"}}})
+    for other, expected in (("222222222222", {"Always"}), ("111111111111", {"Always", "Here"})):
+        call = templates.cloudformation.create_stack if other[0] == "2" else templates.cloudformation.update_stack
+        call(
+            StackName=templates.stack, TemplateBody=body,
+            Parameters=[{"ParameterKey": "Other", "ParameterValue": other}],
+        )  # fmt: skip
+        settled(templates.cloudformation, templates.stack)
+        (name,) = templates.names() - {templates.stack}
+        found = templates.cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+        assert {one["LogicalResourceId"] for one in found} == expected

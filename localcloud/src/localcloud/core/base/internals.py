@@ -82,17 +82,20 @@ EXPECTED: dict[str, Sequence[str]] = {
         "_resolve_dynamic_references",
     ),
     "ministack.services.cloudformation.changesets": (
+        "_evaluate_conditions",
         "_parse_template",
         "_find_change_set",
         "_resolve_props_for_diff",
         "validate_template_support",
     ),
     "ministack.services.cloudformation.handlers": (
+        "_evaluate_conditions",
         "_parse_template",
         "_ACTION_HANDLERS",
         "validate_template_support",
     ),
     "ministack.services.cloudformation.stacks": (
+        "_evaluate_conditions",
         "_runs_on_worker_thread",
         "_resource_policy",
         "_with_stack_tags",

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from localcloud.core.base import (
+    conditions,
     deletion,
     dropped,
     hierarchy,
@@ -39,6 +40,7 @@ class Stacks:
         self._install_service_tags()
         self._acting.install()
         dropped.install()
+        conditions.install()
         nested.install()
         private_names.install()
         hierarchy.install()
