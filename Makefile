@@ -126,6 +126,10 @@ test-loop: $(VENV)/.test ## The loop, end to end
 test-delivery: $(VENV)/.test ## A push to the platform's repository changes the running platform (some ten minutes)
 	@$(BIN)/python -m pytest -m delivery tests/loop
 
+.PHONY: test-taskcat
+test-taskcat: $(VENV)/.test .venv-taskcat/.done ## The scenarios of .taskcat.yml, deployed and deleted by taskcat: SCENARIO=one-account
+	@$(BIN)/python -m tests.taskcat $(SCENARIO)
+
 .PHONY: test-faults
 test-faults: $(VENV)/.test ## Break a running loop on purpose: bad input, Ctrl-C, concurrency (a quarter of an hour)
 	@$(BIN)/python -m pytest -m faults tests/loop
@@ -155,14 +159,22 @@ docs: $(VENV)/.test ## Write the generated pages of docs/ anew
 	@$(BIN)/python -m tests.generate_docs
 
 .PHONY: lock
-lock: $(VENV)/.test ## Resolve requirements.in anew into requirements.lock
+lock: $(VENV)/.test ## Resolve requirements.in anew into requirements.lock, and taskcat's into its own
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements.in --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  tests/taskcat/requirements.in --output-file tests/taskcat/requirements.lock
 
 .PHONY: clean
 clean: ## Remove build/, caches and the virtual environment; the local cloud is left
-	@rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build $(VENV) .venv-taskcat .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv-taskcat/.done: $(VENV)/.uv tests/taskcat/requirements.lock
+	@echo "▸ installing taskcat, in an environment of its own"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-taskcat
+	@$(BIN)/uv pip install --quiet --python .venv-taskcat/bin/python --require-hashes --requirement tests/taskcat/requirements.lock
+	@touch $@
 
 # ---- environments: stamps, so that nothing is installed twice
 

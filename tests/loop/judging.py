@@ -32,7 +32,8 @@ ANSWERED = (
     "s3:x-amz-server-side-encryption", "servicecatalog:accountlevel", "servicecatalog:rolelevel",
     "servicecatalog:userlevel", "sagemaker:instancetypes",
     "s3:x-amz-server-side-encryption-aws-kms-key-id", "sagemaker:modelapprovalstatus", "sagemaker:networkisolation",
-    "sagemaker:outputkmskey", "sagemaker:volumekmskey", "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets",
+    "sagemaker:outputkmskey", "sagemaker:taggingaction", "sagemaker:volumekmskey",
+    "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets",
 )  # fmt: skip
 
 

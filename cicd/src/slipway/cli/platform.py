@@ -22,9 +22,10 @@ def add(verbs: Any) -> None:
         "deploy": "deploy the platform into the tooling account, as the Full Stack Developer",
         "workload": "deploy a staging or production account's part, as its Full Stack Developer",
         "delivery": "deploy the pipeline that delivers the platform from its repository, beside the platform",
+        "upload": "lay a release into the account's assets bucket, for who deploys by other means, and say its prefix",
         "package": "pack the assets of a release into a folder, for a look at them",
     }
-    runs = (bootstrap, deploy, workload, delivery, package)
+    runs = (bootstrap, deploy, workload, delivery, upload, package)
     for name, run in ((run.__name__, run) for run in runs):
         verb = verbs.add_parser(name, help=texts[name])
         verb.add_argument("--repository", type=Path, default=Path(), help="the platform repository (default: here)")
@@ -82,6 +83,13 @@ def delivery(given: argparse.Namespace) -> None:
 
     progress = Progress()
     _tell(deployer.release(common.deployment(given), "delivery", progress), progress)
+
+
+def upload(given: argparse.Namespace) -> None:
+    """slipway platform upload"""
+    from slipway.platform import deploy as deployer
+
+    print(deployer.upload(common.deployment(given), Progress()))
 
 
 def package(given: argparse.Namespace) -> None:

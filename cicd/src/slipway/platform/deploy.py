@@ -70,6 +70,17 @@ def prepared(
     return _stack(deployment, root, template, given, role)
 
 
+def upload(deployment: Deployment, progress: Progress) -> str:
+    """Lay the release into the account's assets bucket, where whoever deploys by other means finds it.
+
+    Returns its prefix, which is what the roots take as AssetsPrefix.
+    """
+    account = deployment.session.client("sts").get_caller_identity()["Account"]
+    packed = assets.collect(deployment.repository)
+    _upload(deployment, f"{deployment.namespace}-assets-{account}-{deployment.session.region_name}", packed, progress)
+    return packed.prefix
+
+
 def _upload(deployment: Deployment, bucket: str, packed: assets.Assets, progress: Progress) -> None:
     uploaded = assets.upload(deployment.session.client("s3"), bucket, packed)
     progress.say(f"assets {packed.digest}: {f'{uploaded} files uploaded' if uploaded else 'unchanged'}")

@@ -68,6 +68,8 @@ def of(
     """
     tags = {key: value for key, value in keys.items() if key.startswith("aws:RequestTag/") or key == "aws:TagKeys"}
     if tags:
+        if prefix == "sagemaker":
+            tags["sagemaker:TaggingAction"] = operation
         tagging = [action for action in dependent if action.endswith((":AddTags", ":TagResource"))]
         yield from (Asked(action, resource, tags) for action in tagging for resource in resources[:1])
     for role in sorted(set(_passed(prefix, operation, given))):
