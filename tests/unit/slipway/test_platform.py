@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import SlipwayError
-from slipway.platform import artifacts, assets, deploy, stacks
+from slipway.platform import artifacts, assets, deploy, parameters, stacks
 from slipway.progress import Progress
 
 from .fakes import Session
@@ -214,6 +214,13 @@ def test_a_stack_in_motion_is_waited_for_before_it_is_touched() -> None:
     assert bring(session, out) == {"Release": "abc"}
     assert "waiting for its end" in out.getvalue()
     session.assert_all_called()
+
+
+def test_a_root_reads_the_contracts_of_its_own_namespace() -> None:
+    """Protects the second platform of an account: bootstrap.yaml's successors would read the first one's boundary."""
+    template = (REPOSITORY / "cfn" / "deployer.yaml").read_text(encoding="utf-8")
+    assert parameters.contracts(template, "ml") == {"BoundaryArn": "/ml/platform/guardrails/boundary-arn"}
+    assert parameters.contracts((REPOSITORY / "cfn" / "platform.yaml").read_text(encoding="utf-8"), "ml") == {}
 
 
 def test_an_unknown_parameter_is_told(tmp_path: Path) -> None:

@@ -104,7 +104,13 @@ def _stack(
     known = parameters.of_template(template)
     account = deployment.session.client("sts").get_caller_identity()["Account"]
     stated = parameters.stated(deployment.repository, root, account, known)
-    wanted = {"Namespace": deployment.namespace, **given, **stated, **deployment.parameters}
+    wanted = {
+        "Namespace": deployment.namespace,
+        **parameters.contracts(template, deployment.namespace),
+        **given,
+        **stated,
+        **deployment.parameters,
+    }
     return stacks.Stack(
         name=f"{deployment.namespace}-{root}",
         template=template,

@@ -15,16 +15,29 @@ import yaml
 from slipway.errors import SlipwayError
 
 FOLDER = Path("cfn") / "parameters"
+_CONTRACT_TYPE = "AWS::SSM::Parameter::Value<"
 
 
 def of_template(template: str) -> set[str]:
     """The names of a template's parameters."""
+    return set(_declared(template))
 
+
+def contracts(template: str, namespace: str) -> dict[str, str]:
+    """The contracts that a template reads in that namespace, by parameter; its defaults are the default namespace's."""
+    return {
+        name: str(spec["Default"]).replace("/slipway/", f"/{namespace}/", 1)
+        for name, spec in _declared(template).items()
+        if str(spec.get("Type", "")).startswith(_CONTRACT_TYPE) and str(spec.get("Default", "")).startswith("/slipway/")
+    }
+
+
+def _declared(template: str) -> dict[str, dict[str, object]]:
     class Loader(yaml.SafeLoader):
         """Reads a template's short forms as nothing: only names are wanted."""
 
     Loader.add_multi_constructor("!", lambda *_: None)
-    return set(yaml.load(template, Loader).get("Parameters", {}))  # noqa: S506 - it is a SafeLoader
+    return dict(yaml.load(template, Loader).get("Parameters", {}))  # noqa: S506 - it is a SafeLoader
 
 
 def stated(repository: Path, root: str, account: str, known: Collection[str]) -> dict[str, str]:
