@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def _holds(template: Mapping[str, Any], values: Mapping[str, str], condition: An
     return {"Fn::Not": lambda: not parts[0], "Fn::And": lambda: all(parts), "Fn::Or": lambda: any(parts)}[function]()
 
 
-def _template(repository: Path, name: str) -> dict[str, Any]:
+@cache
+def _template(repository: Path, name: str) -> Mapping[str, Any]:
     path = repository / name
     try:
         return dict(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506 - it is a SafeLoader
