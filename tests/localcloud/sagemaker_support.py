@@ -74,12 +74,22 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_header(trace, self.headers.get(trace, ""))
         self.end_headers(); self.wfile.write(body)
     def do_GET(self):
+        if self.path == "/execution-parameters" and os.environ.get("WISHES"):
+            return self.answer(200, os.environ["WISHES"].encode(), "application/json")
         self.answer(503 if os.environ.get("NEVER_HEALTHY") else 200, b"")
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         if body == "crash": os._exit(9)
         if body == "bad": return self.answer(415, b"only text")
         if body == "broken": return self.answer(500, b"a fault in the model")
+        if body == "slow": time.sleep(60)
+        if os.environ.get("DOUBLE"):  # rows of numbers to rows of their doubles, CSV or JSON lines
+            print("request of", len(body.splitlines()), "records", flush=True)
+            kind = self.headers["Accept"]
+            rows = [json.loads(line) if "json" in kind else line.split(",") for line in body.splitlines()]
+            values = [sum(float(x) for x in (row["x"] if isinstance(row, dict) else row)) * 2 for row in rows]
+            lines = [json.dumps({"y": v}) if "json" in kind else str(v) for v in values]
+            return self.answer(200, "\\n".join(lines).encode(), kind)
         model = BASE / "model/model.json"
         found = json.loads(model.read_text()) if model.exists() else None
         told = {"echo": body, "type": self.headers["Content-Type"], "accept": self.headers["Accept"]}

@@ -314,10 +314,10 @@ def test_definitions(bench: Bench) -> None:
     """A bad definition is refused by Create and Update; a good one may come from S3; the name is unique."""
     sagemaker, name = bench.sagemaker, unique("pipe")
     good = json.dumps({"Version": "2020-12-01", "Steps": [step("Stop", "Fail", {"ErrorMessage": "x"})]})
-    bad = json.dumps({"Version": "2020-12-01", "Steps": [step("T", "Transform", {})]})
+    bad = json.dumps({"Version": "2020-12-01", "Steps": [step("T", "EMR", {})]})
     code, message = refused(sagemaker.create_pipeline, PipelineName=name, PipelineDefinition=bad, RoleArn=bench.role)
     assert code == "ValidationException"
-    assert "Step T is of type Transform, which is not served" in message
+    assert "Step T is of type EMR, which is not served" in message
     bench.put("definition.json", good)
     sagemaker.create_pipeline(
         PipelineName=name, RoleArn=bench.role,

@@ -38,10 +38,12 @@ def _calls(cloud: Cloud) -> Iterator[Resource]:
 
 
 def _ours(cloud: Cloud) -> Iterator[Resource]:
-    for kind, account, region, key in cloud.store.execute("SELECT kind, account, region, key FROM record"):
+    # What SageMaker notes of jobs and packages by itself is of the past, as they are.
+    every = "SELECT kind, account, region, key, instr(document, '\"_Auto\":true') FROM record"
+    for kind, account, region, key, noted in cloud.store.execute(every):
         service, _, name = kind.partition(".")
         if service == "kept":
             service = name.split("::")[1].lower()
         if not _INNER.fullmatch(kind):
-            state = HISTORY if _PAST.fullmatch(kind) else PRESENT
+            state = HISTORY if noted or _PAST.fullmatch(kind) else PRESENT
             yield Resource(account, region, service, name.partition(":")[0] if state == HISTORY else name, key, state)

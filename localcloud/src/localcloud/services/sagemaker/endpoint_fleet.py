@@ -9,7 +9,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from localcloud.services.sagemaker.jobs import JobError, LogStream, RoleSession
 if TYPE_CHECKING:
     from localcloud.records import Record
     from localcloud.runtime.types import Handle, Image
+    from localcloud.services.sagemaker.job_runner import Job
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 _PORT = 8080
@@ -148,6 +149,20 @@ class FleetMaker:
             self.cloud.task(f"watch/{variant.key}", self._watch, variant)
         return fleet
 
+    def serve_for(self, job: Job, model: Record, environment: Mapping[str, str]) -> Variant:
+        """The server of a batch transform job, in the job's directory and with its log. The caller stops it.
+
+        Raises:
+            FleetError: it does not come up; ImageNotFound: there is no such image.
+        """
+        found = self._container(model)
+        container = replace(found, environment={**found.environment, **environment})
+        variant = Variant("AllTraffic", model, container, {}, "", job.home, job.key, job.role, job.logs)
+        variant.image = self.cloud.runtime.resolve(container.image, job.role.credentials)
+        self._fetch_model(variant)
+        self._launch(variant, job.stopped)
+        return variant
+
     def revive(self, variant: Variant) -> None:
         """Start a server again that has died, as AWS replaces a failed instance.
 
@@ -243,8 +258,8 @@ class FleetMaker:
             jobs.logger.exception("variant %s could not be started", variant.key)
             errors.append(f"Request to service failed: {type(error).__name__}: {error}")
 
-    def _launch(self, variant: Variant) -> None:
-        """Start the server and wait for /ping."""
+    def _launch(self, variant: Variant, stopped: threading.Event | None = None) -> None:
+        """Start the server and wait for /ping, unless it is not wanted any more."""
         isolated = bool(variant.model.get("EnableNetworkIsolation"))
         environment = dict(variant.container.environment) | {
             "AWS_REGION": variant.role.region,
@@ -269,6 +284,8 @@ class FleetMaker:
         limit = float(variant.config.get("ContainerStartupHealthCheckTimeoutInSeconds") or _HEALTH_SECONDS)
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline and not self.cloud.stopping.is_set() and not variant.closed:
+            if stopped is not None and stopped.is_set():
+                break
             if self._answers(variant):
                 return
             if not variant.handle.alive():

@@ -17,6 +17,7 @@ from localcloud.records import PlugIn, Record
 from localcloud.runtime.types import ImageNotFound, RunSpec
 from localcloud.services.sagemaker import jobs
 from localcloud.services.sagemaker.jobs import Capacity, JobError, LogStream, RoleSession
+from localcloud.services.sagemaker.lineage_auto import AutoLineage
 
 ENDED = ("Completed", "Failed", "Stopped")
 _CAPACITY: WeakKeyDictionary[Cloud, Capacity] = WeakKeyDictionary()
@@ -228,5 +229,9 @@ class JobRunner(PlugIn):
             time.sleep(0.1)
 
     def emit(self, account: str, region: str, record: Record) -> None:
-        """Tell the job's state on the event bus."""
+        """Tell the job's state on the event bus; of one that has ended, keep the lineage."""
+        if record[f"{self.kind}Status"] in ENDED:
+            for part in self.service.parts:
+                if isinstance(part, AutoLineage):
+                    part.job_ended(account, region, self.kind, record)
         jobs.emit(self.cloud, self.event, record, record[f"{self.kind}Arn"], account, region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from localcloud.core import Call, Conflict, Fault, now, operation, paginate
@@ -9,6 +10,13 @@ from localcloud.records import PlugIn, Record, hook
 from localcloud.records.engine import user_context
 
 _TYPES = {"experiment": "Experiment", "experiment-trial": "Trial", "experiment-trial-component": "TrialComponent"}
+# Of the model card schema in the Developer Guide. The card that a package carries is simpler: it lacks
+# model_package_details, and its overview has no other parts than these.
+_CARRIED_OVERVIEW = {"model_creator", "model_artifact"}
+_CARD_PARTS = (
+    "model_overview", "model_package_details", "intended_uses", "business_details", "training_details",
+    "evaluation_details", "additional_information",
+)  # fmt: skip
 
 
 class Lineage(PlugIn):
@@ -143,11 +151,33 @@ class Lineage(PlugIn):
 
     # ---- model cards
 
+    @hook("ModelCard", "before_create")
+    def check_card(self, call: Call, record: Record) -> None:
+        """The content must be a model card."""
+        check_card(record["Content"], "Content")
+
+    @hook("ModelPackage", "before_create")
+    @hook("ModelPackage", "before_update")
+    def check_carried_card(self, call: Call, record: Record) -> None:
+        """So must that of the card that a package carries."""
+        content = (call.input.get("ModelCard") or {}).get("ModelCardContent")
+        if content is not None:
+            found = check_card(content, "ModelCard.ModelCardContent")
+            overview = found.get("model_overview") or {}
+            if "model_package_details" in found or set(overview) - _CARRIED_OVERVIEW:
+                raise Fault(
+                    "ValidationException",
+                    "ModelCard.ModelCardContent: the card of a model package has no model_package_details, and its "
+                    f"model_overview has {' and '.join(sorted(_CARRIED_OVERVIEW))} alone.",
+                )
+
     @hook("ModelCard", "before_update")
     def next_version(self, call: Call, record: Record) -> None:
         """A change of the content makes a new version; the one before is kept."""
         cards = self.records["ModelCard"]
         before = cards.require(call)
+        if "Content" in call.input:
+            check_card(call.input["Content"], "Content")
         if record.get("Content") != before.get("Content"):
             record["ModelCardVersion"] = before["ModelCardVersion"] + 1
             record["_Earlier"] = [*before.get("_Earlier", []), {k: v for k, v in before.items() if k != "_Earlier"}]
@@ -211,6 +241,27 @@ class Lineage(PlugIn):
             )
         record["FeatureDefinitions"] = [*record["FeatureDefinitions"], *added]
         record["LastUpdateStatus"] = {"Status": "Successful"}
+
+
+def check_card(content: str, where: str) -> dict[str, Any]:
+    """A model card is a JSON object of the parts that its schema has.
+
+    Raises:
+        Fault: it is none.
+    """
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise Fault("ValidationException", f"{where} is not JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise Fault("ValidationException", f"{where} must be a JSON object.")
+    unknown = sorted(set(document) - set(_CARD_PARTS))
+    if unknown:
+        raise Fault(
+            "ValidationException",
+            f"{where} has parts that a model card has not: {', '.join(unknown)}; it has {', '.join(_CARD_PARTS)}.",
+        )
+    return document
 
 
 def _kind(resource: str) -> str:

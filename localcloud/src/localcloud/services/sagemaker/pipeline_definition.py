@@ -25,7 +25,7 @@ STEP_TYPES = (*pipeline_shapes.KINDS, "Condition", "Fail", "Lambda")
 # What AWS runs and the local cloud does not yet: refused by name, with the definition.
 REFUSED_TYPES = (
     "AutoML", "Callback", "ClarifyCheck", "Cleanup", "EMR", "EMRServerless", "Endpoint", "EndpointConfig", "ForEach",
-    "InferenceComponent", "Job", "Lineage", "NotebookJob", "QualityCheck", "Transform",
+    "InferenceComponent", "Job", "Lineage", "NotebookJob", "QualityCheck",
 )  # fmt: skip
 _PARAMETER_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "String": str, "Integer": int, "Float": (int, float), "Boolean": bool,

@@ -11,6 +11,8 @@ from localcloud.services.sagemaker.catalogue import KINDS
 from localcloud.services.sagemaker.control import interruptions
 from localcloud.services.sagemaker.endpoints import Endpoints
 from localcloud.services.sagemaker.lineage import Lineage
+from localcloud.services.sagemaker.lineage_auto import AutoLineage
+from localcloud.services.sagemaker.lineage_query import LineageQuery
 from localcloud.services.sagemaker.models import Models
 from localcloud.services.sagemaker.pipelines import Pipelines
 from localcloud.services.sagemaker.processing import Processing
@@ -19,6 +21,7 @@ from localcloud.services.sagemaker.resources import resource_types
 from localcloud.services.sagemaker.search import Search
 from localcloud.services.sagemaker.studio import Studio
 from localcloud.services.sagemaker.training import Training
+from localcloud.services.sagemaker.transform import Transform
 from localcloud.services.sagemaker.tuning import Tuning
 
 
@@ -27,7 +30,21 @@ class SageMaker(RecordService):
 
     name = "sagemaker"
     kinds = KINDS
-    plug_ins = (Registry, Models, Studio, Lineage, Search, Processing, Training, Tuning, Pipelines, Endpoints)
+    plug_ins = (
+        Registry,
+        Models,
+        Studio,
+        Lineage,
+        LineageQuery,
+        AutoLineage,
+        Search,
+        Processing,
+        Training,
+        Tuning,
+        Transform,
+        Pipelines,
+        Endpoints,
+    )
     resources: ClassVar[tuple[ResourceType, ...]] = resource_types(plug_ins)
 
     def routes(self) -> Sequence[Route]:
