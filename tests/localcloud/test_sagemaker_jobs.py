@@ -246,6 +246,21 @@ def test_training_failure_has_the_failure_file(bench: Bench) -> None:
     assert not any(key.endswith("model.tar.gz") for key in bench.keys(f"models/{name}"))
 
 
+def test_training_that_is_killed_or_leaves_no_model(bench: Bench) -> None:
+    """A killed process tells its signal and its last words; a job without a model is completed and has no archive."""
+    job = bench.train(unique("killed"), **bench.training_arguments(HyperParameters={"kill": "1"}))
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("AlgorithmError: ")
+    assert "epoch 2 rmse=12.5" in job["FailureReason"]
+    assert job["FailureReason"].endswith(", exit code: 137")
+    name = unique("empty")
+    job = bench.train(name, **bench.training_arguments(HyperParameters={"no_model": "1"}))
+    assert job["TrainingJobStatus"] == "Completed"
+    assert bench.keys(f"models/{name}/") == []
+    used = bench.processing_arguments(f"s3://{bench.bucket}/x", job["ModelArtifacts"]["S3ModelArtifacts"])
+    assert "No S3 objects found" in bench.process(unique("use"), **used)["FailureReason"]
+
+
 def test_training_goes_on_from_checkpoints(bench: Bench) -> None:
     """What one run leaves as a checkpoint, the next one finds."""
     name = unique("check")

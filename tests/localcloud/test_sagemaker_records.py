@@ -358,12 +358,13 @@ def test_lineage_and_search(sagemaker: Any) -> None:
 def test_model_cards_have_versions(sagemaker: Any) -> None:
     """Protects: a changed card is a new version, and the old one can still be read."""
     name = unique("card")
-    sagemaker.create_model_card(ModelCardName=name, Content='{"a": 1}', ModelCardStatus="Draft")
-    sagemaker.update_model_card(ModelCardName=name, Content='{"a": 2}')
+    first, second = (json.dumps({"model_overview": {"model_name": text}}) for text in "ab")
+    sagemaker.create_model_card(ModelCardName=name, Content=first, ModelCardStatus="Draft")
+    sagemaker.update_model_card(ModelCardName=name, Content=second)
     sagemaker.update_model_card(ModelCardName=name, ModelCardStatus="Approved")
     shown = sagemaker.describe_model_card(ModelCardName=name)
-    assert (shown["ModelCardVersion"], shown["Content"], shown["ModelCardStatus"]) == (2, '{"a": 2}', "Approved")
-    assert sagemaker.describe_model_card(ModelCardName=name, ModelCardVersion=1)["Content"] == '{"a": 1}'
+    assert (shown["ModelCardVersion"], shown["Content"], shown["ModelCardStatus"]) == (2, second, "Approved")
+    assert sagemaker.describe_model_card(ModelCardName=name, ModelCardVersion=1)["Content"] == first
     assert len(sagemaker.list_model_card_versions(ModelCardName=name)["ModelCardVersionSummaryList"]) == 2
 
 

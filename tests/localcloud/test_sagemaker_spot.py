@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.localcloud.sagemaker_support import STAGING, Bench, unique, wait
+from tests.localcloud.test_sagemaker_pipelines import Lab, step
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +120,26 @@ def test_limits_of_spot_jobs(bench: Bench) -> None:
 
 
 def test_a_restart_interrupts_spot_jobs(own_cloud: Any, tmp_path: Path) -> None:
-    """kill -9 of the local cloud: the spot job goes on from the checkpoints that were in S3, and nothing twice."""
+    """kill -9 of the local cloud: the spot job goes on from what was in S3, and its pipeline goes on with it."""
     bench = Bench(own_cloud, tmp_path)
-    name = unique("spot")
-    bench.sagemaker.create_training_job(TrainingJobName=name, **spot(bench, name))
-    wait(lambda: len(bench.keys(f"{name}/")) >= 2, what="checkpoints in S3")
+    prefix = unique("spot")
+    after = bench.processing_arguments(
+        f"s3://{bench.bucket}/after",
+        {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"},  # type: ignore[arg-type]
+    )
+    lab = Lab(bench, [step("Train", "Training", spot(bench, prefix)), step("After", "Processing", after)])
+    arn = lab.start()
+    wait(lambda: len(bench.keys(f"{prefix}/")) >= 2, what="checkpoints in S3")
+    began = lab.steps(arn)["Train"]
     own_cloud.kill()
     own_cloud.start()
+    assert lab.end(arn)["PipelineExecutionStatus"] == "Succeeded", lab.steps(arn)
+    steps = lab.steps(arn)
+    assert list(steps) == ["Train", "After"]
+    assert (steps["Train"]["Metadata"], steps["Train"]["StartTime"]) == (began["Metadata"], began["StartTime"])
+    name = began["Metadata"]["TrainingJob"]["Arn"].rsplit("/", 1)[1]
     job = bench.trained(name)
     assert job["TrainingJobStatus"] == "Completed", job
     assert "Interrupted" in passed(job)
     assert first_epoch(bench, name, -1) >= 2
-    assert len(bench.keys(f"{name}/")) == 12
+    assert len(bench.keys(f"{prefix}/")) == 12

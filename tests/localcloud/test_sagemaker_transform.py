@@ -209,7 +209,7 @@ def test_what_is_refused(bench: Bench, model: str) -> None:
         ("MaxConcurrentTransforms", 20, "ValidationException", "must not exceed 100"),
         ("DataProcessing/InputFilter", "$..x", "ValidationException", "'$..x' has '..'"),
         ("DataProcessing/OutputFilter", "x[", "ValidationException", "is not a JSONPath"),
-        ("TransformInput/DataSource/S3DataSource/S3Uri", "x", "ValidationException", "must begin with s3://"),
+        ("TransformInput/DataSource/S3DataSource/S3Uri", "https://x/y", "ValidationException", "must begin with s3://"),
     ):
         found = told(path, value)
         assert found[0] == code, found

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 _GROUPS = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
     "TrainingJob": "/aws/sagemaker/TrainingJobs",
+    "TransformJob": "/aws/sagemaker/TransformJobs",
     # The names of its trainings begin with the name of the tuning.
     "TuningJob": "/aws/sagemaker/TrainingJobs",
 }

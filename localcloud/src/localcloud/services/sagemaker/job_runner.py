@@ -191,7 +191,7 @@ class JobRunner(PlugIn):
         job.timed_out = code == _TIMED_OUT and time.monotonic() - started >= timeout
         if self.cloud.stopping.is_set():
             raise JobError(jobs.RESTARTED)
-        return code
+        return code if code >= 0 else 128 - code  # a signal, as a container tells it: 137 of SIGKILL
 
     def stop(self, call: Call, status_member: str) -> Record:
         """Mark a job as stopping and end its process.

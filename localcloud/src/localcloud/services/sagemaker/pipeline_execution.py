@@ -131,8 +131,10 @@ class Execution:
             self._changed.notify_all()
 
     def _restore(self) -> None:
-        """Take over what succeeded before a retry."""
+        """Take over what succeeded before a retry or a restart."""
         for name, kept in (self._record.get("_Steps") or {}).items():
+            if kept["StepStatus"] != "Succeeded":
+                continue
             self._state[name] = "succeeded"
             self._outputs[name] = pipeline_steps.restore(self.definition.steps[name], kept, self._role)
 
@@ -170,8 +172,9 @@ class Execution:
     def _run_step(self, step: Step) -> None:
         state, record = "failed", {}
         try:
-            self._set_step(step, "Starting", StartTime=now(), AttemptCount=1)
-            self._set_step(step, "Executing")
+            if not self._joined(step):
+                self._set_step(step, "Starting", StartTime=now(), AttemptCount=1)
+                self._set_step(step, "Executing")
             outcome = pipeline_steps.run_step(step, self._context(step))
             self._outputs[step.name] = outcome.properties
             state, record = "succeeded", _succeeded(outcome)
@@ -208,7 +211,13 @@ class Execution:
             note=lambda members: self._note(step, members),
             find_cached=self._find_cached,
             job=self._job,
+            joined=self._joined(step),
         )
+
+    def _joined(self, step: Step) -> Mapping[str, Any] | None:
+        """The record of a step that was at work when the execution was taken up again after a restart."""
+        found: Mapping[str, Any] | None = (self._record.get("_Steps") or {}).get(step.name)
+        return found if found and found["StepStatus"] == "Executing" and found.get("_Made") else None
 
     def _scope(self, names: dict[str, Any]) -> Scope:
         return Scope(

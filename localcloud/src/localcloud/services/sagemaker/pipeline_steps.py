@@ -67,6 +67,8 @@ class StepContext:
     note: Callable[[dict[str, Any]], None]
     find_cached: Callable[[Step, str], tuple[str, Record] | None]
     job: Callable[[StepKind, str], Record | None]
+    joined: Mapping[str, Any] | None = None
+    """The step's record where a restart found its job still at work: it is waited for, not made again."""
 
 
 def run_step(step: Step, context: StepContext) -> Outcome:
@@ -142,10 +144,13 @@ def _run_made(step: Step, kind: StepKind, context: StepContext) -> Outcome:
         name = made_name(context.execution_id, step.name, prefix, kind.limit) if kind.name else ""
         arguments = context.scope({kind.name: name} if kind.name else {}).resolve(dict(step.arguments))
         digest = pipeline_policies.signature(step.type, arguments)
-        if attempt == 1 and step.cache is not None and (hit := _cached(step, kind, digest, context)):
+        joined = context.joined if attempt == 1 else None
+        if attempt == 1 and not joined and step.cache is not None and (hit := _cached(step, kind, digest, context)):
             return hit
         context.note({"AttemptCount": attempt})
         try:
+            if joined:
+                return _ended(kind, joined["_Made"], joined["Metadata"], joined["_Signature"], context)
             return _make(kind, name, arguments, digest, context)
         except _Retryable as error:
             delay = pipeline_policies.retry_delay(step.retry_policies, error.kind, failed, time.monotonic() - began)
@@ -183,14 +188,20 @@ def _make(kind: StepKind, name: str, arguments: dict[str, Any], digest: str, con
     answer = _create(kind, arguments, context)
     arn = str(answer[kind.arn])
     made = name or arn
-    context.note({"Metadata": {kind.metadata: {"Arn": arn}}, "_Made": made, "_Signature": digest})
+    metadata = {kind.metadata: {"Arn": arn}}
+    context.note({"Metadata": metadata, "_Made": made, "_Signature": digest})
+    return _ended(kind, made, metadata, digest, context)
+
+
+def _ended(kind: StepKind, made: str, metadata: Mapping[str, Any], digest: str, context: StepContext) -> Outcome:
+    """What a step has made, once that has come to its end."""
     if kind.stop:
         _wait(kind, made, context)
     try:
         properties = describe(kind, made, context.role)
     except ClientError as error:
         raise _Retryable(_told(kind.describe, error), _error_type(error)) from error
-    return Outcome({kind.metadata: {"Arn": arn}}, properties, {"_Made": made, "_Signature": digest})
+    return Outcome(dict(metadata), properties, {"_Made": made, "_Signature": digest})
 
 
 def _complete(kind: StepKind, name: str, arguments: dict[str, Any], context: StepContext) -> None:

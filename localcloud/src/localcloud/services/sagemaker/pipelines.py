@@ -20,7 +20,7 @@ from localcloud.services.sagemaker.pipeline_execution import (
     variables,
 )
 from localcloud.services.sagemaker.pipeline_functions import Scope
-from localcloud.services.sagemaker.pipeline_shapes import StepKind
+from localcloud.services.sagemaker.pipeline_shapes import KINDS, StepKind
 
 _STEP_MEMBERS = (
     "StepName", "StepDisplayName", "StepDescription", "StartTime", "EndTime", "StepStatus", "CacheHitResult",
@@ -246,10 +246,13 @@ class Pipelines(PlugIn):
         return _with_token({"PipelineParameters": page}, token)
 
     def recover(self) -> None:
-        """Fail the executions that a restart interrupted; those that were stopping are stopped."""
+        """Go on with executions whose jobs go on; fail the others, and stop those that were stopping."""
         for account, region, record in self.records["PipelineExecution"].all():
             previous = record["PipelineExecutionStatus"]
             if previous in ENDED:
+                continue
+            if previous == "Executing" and self._goes_on(account, region, record):
+                self._run(account, region, record, _parse(record["_Definition"]), previous)
                 continue
             ended = "Stopped" if previous == "Stopping" else "Failed"
             left: list[tuple[str, str]] = []
@@ -273,13 +276,27 @@ class Pipelines(PlugIn):
 
     # ---- inside
 
+    def _goes_on(self, account: str, region: str, record: Record) -> bool:
+        """Whether a restart has left something of the execution at work: spot training, or a tuning job."""
+        steps = _parse(record["_Definition"]).steps
+        active = {
+            name: step for name, step in record["_Steps"].items() if step.get("StepStatus") in ("Starting", "Executing")
+        }
+        for name, step in active.items():
+            kind = KINDS.get(steps[name].type)
+            job = self.records[kind.kind].get(account, region, step.get("_Made", "")) if kind and kind.stop else None
+            if kind is None or job is None or job[f"{kind.kind}Status"] not in ("InProgress", "Completed"):
+                return False
+        return bool(active)
+
     def _run(self, account: str, region: str, record: Record, definition: Definition, previous: str | None) -> None:
         execution = Execution(
             self.cloud, self.records["PipelineExecution"], self._job_reader(account, region),
             account, region, record, definition,
         )  # fmt: skip
         self._running[execution.arn] = execution
-        emit_execution(self.cloud, account, region, record, previous)
+        if previous != record["PipelineExecutionStatus"]:  # one that goes on after a restart has not changed
+            emit_execution(self.cloud, account, region, record, previous)
 
         def body() -> None:
             try:

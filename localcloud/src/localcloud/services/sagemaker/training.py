@@ -117,7 +117,7 @@ class Training(JobRunner):
             self.end(job, "Failed", FailureReason=jobs.algorithm_error(message, job.logs.last, code), **found)
         else:
             self._step(job, "Uploading")
-            self._upload(job, with_model=True)
+            self._upload(job, with_model=_has_files(job.home / "model"))  # of nothing SageMaker makes no archive
             self.end(job, "Completed", **found)
 
     def _attempt(self, job: Job, values: Metrics, limit: float) -> int:
