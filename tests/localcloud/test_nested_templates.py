@@ -29,7 +29,7 @@ class Templates:
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloudformation, self.s3 = cloud.client("cloudformation"), cloud.client("s3")
-        self.ssm = cloud.client("ssm")
+        self.ssm, self.iam = cloud.client("ssm"), cloud.client("iam")
         self.bucket, self.stack = f"templates-{uuid.uuid4().hex[:8]}", f"outer-{uuid.uuid4().hex[:8]}"
         self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
@@ -194,3 +194,43 @@ def test_a_condition_knows_the_account_and_the_region(cloud: LocalCloud, templat
         (name,) = templates.names() - {templates.stack}
         found = templates.cloudformation.describe_stack_resources(StackName=name)["StackResources"]
         assert {one["LogicalResourceId"] for one in found} == expected
+
+
+def test_a_name_that_is_taken_is_refused_and_stays_with_whom_has_it(templates: Templates) -> None:
+    """Protects what another stack made: IAM refuses a second role or policy of a name, and a rollback leaves the first.
+
+    The nested stack in which it happened goes with its parent's rollback.
+    """
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+    role, policy = f"{templates.stack}-role", f"{templates.stack}-policy"
+    kinds: dict[str, Resources] = {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": role, "AssumeRolePolicyDocument": trust}},
+        "Policy": {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": {"ManagedPolicyName": policy, "PolicyDocument": document},
+        },
+    }
+    cloudformation, first = templates.cloudformation, f"{templates.stack}-first"
+    capable = {"Capabilities": ["CAPABILITY_NAMED_IAM"]}
+    cloudformation.create_stack(StackName=first, TemplateBody=json.dumps({"Resources": kinds}), **capable)
+    assert settled(cloudformation, first)["StackStatus"] == "CREATE_COMPLETE"
+    for name, resource in kinds.items():
+        second = f"{templates.stack}-{name.lower()}"
+        body = {"Resources": {"Inner": nested(templates.put(f"{name}.json", {name: resource}))}}
+        cloudformation.create_stack(StackName=second, TemplateBody=json.dumps(body), **capable)
+        assert settled(cloudformation, second)["StackStatus"] == "ROLLBACK_COMPLETE"
+        events = cloudformation.describe_stack_events(StackName=second)["StackEvents"]
+        inner = next(event["PhysicalResourceId"] for event in events if event["ResourceStatus"] == "CREATE_FAILED")
+        assert "already exists" in reasons(cloudformation, inner)
+        standing = {stack["StackName"] for stack in cloudformation.describe_stacks()["Stacks"]}
+        assert {found for found in standing if found.startswith(second)} == {second}
+        cloudformation.delete_stack(StackName=second)
+    templates.iam.get_role(RoleName=role)
+    assert any(found["PolicyName"] == policy for found in templates.iam.list_policies(Scope="Local")["Policies"])
+    cloudformation.delete_stack(StackName=first)

@@ -34,6 +34,7 @@ ANSWERED = (
     "s3:x-amz-server-side-encryption-aws-kms-key-id", "sagemaker:modelapprovalstatus", "sagemaker:networkisolation",
     "sagemaker:outputkmskey", "sagemaker:taggingaction", "sagemaker:volumekmskey",
     "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets",
+    "sagemaker:owneruserprofilearn", "sagemaker:spacesharingtype", "sts:sourceidentity",
 )  # fmt: skip
 
 
@@ -175,7 +176,8 @@ class Judge:
 
 def _filled(statement: Document, question: Question) -> Document:
     """The statement with its policy variables filled in; a variable without a value matches nothing."""
-    values = {f"aws:PrincipalTag/{name}".lower(): value for name, value in question.tags.items()}
+    values = {name.lower(): value for name, value in question.keys.items() if isinstance(value, str)}
+    values |= {f"aws:PrincipalTag/{name}".lower(): value for name, value in question.tags.items()}
 
     def fill(match: re.Match[str]) -> str:
         return values.get(match[1].lower(), "<no value>")

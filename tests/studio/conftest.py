@@ -30,12 +30,12 @@ class Account:
     def client(self, service: str) -> Any:
         return self.cloud.client(service)
 
-    def deploy(self, layer: str, expect: str = "", **parameters: str) -> dict[str, Any]:
-        """Create or update a layer's stack; the stack, once it ended as expected."""
+    def deploy(self, layer: str, expect: str = "", template: str = "", **parameters: str) -> dict[str, Any]:
+        """Create or update a layer's stack (of another `template`); the stack, once it ended as expected."""
         cloudformation = self.client("cloudformation")
         request = {
             "StackName": f"{NAMESPACE}-{layer}",
-            "TemplateBody": (REPOSITORY / "cfn" / f"{layer}.yaml").read_text(encoding="utf-8"),
+            "TemplateBody": (REPOSITORY / (template or f"cfn/{layer}.yaml")).read_text(encoding="utf-8"),
             "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             "Capabilities": ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         }
@@ -94,13 +94,14 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     cloud = LocalCloud(tmp_path_factory.mktemp("studio") / "home", free_port())
     cloud.start()
     try:
-        yield _prepared(cloud)
+        yield prepared(cloud)
     finally:
         cloud.stop()
 
 
-def _prepared(cloud: LocalCloud) -> Account:
-    ec2, iam = cloud.client("ec2"), cloud.client("iam")
+def prepared(cloud: LocalCloud, *, guarded: bool = False) -> Account:
+    """An account with a network and the contracts of the other layers; `guarded` with the guardrails as they are."""
+    ec2 = cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.42.0.0/18")["Vpc"]["VpcId"]
     zones = [zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]]
     subnets = [
@@ -110,23 +111,13 @@ def _prepared(cloud: LocalCloud) -> Account:
         for place in range(2)
     ]
     group = ec2.create_security_group(GroupName="compute", Description="compute", VpcId=vpc)["GroupId"]
-    everything = json.dumps(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    )
-    policies = {
-        name: iam.create_policy(PolicyName=f"{NAMESPACE}-{name}", PolicyDocument=everything)["Policy"]["Arn"]
-        for name in ("boundary", "no-hands-on-pipelines")
-    }
-    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
     s3 = cloud.client("s3")
     for bucket in (BUCKET, f"{NAMESPACE}-logs-{TOOLING}-{REGION}"):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/lambda.zip", Body=archive(_lambda(REPOSITORY / "cicd")))
     account = Account(cloud, vpc, subnets)
     for name, value in {
-        "guardrails/boundary-arn": policies["boundary"],
-        "guardrails/no-hands-policy-arn": policies["no-hands-on-pipelines"],
-        "guardrails/key-arn": key,
+        **({} if guarded else _without_guard(cloud)),
         "assets/bucket": BUCKET,
         "assets/prefix": PREFIX,
         "assets/log-bucket": f"{NAMESPACE}-logs-{TOOLING}-{REGION}",
@@ -135,4 +126,20 @@ def _prepared(cloud: LocalCloud) -> Account:
         "network/compute-security-group-id": group,
     }.items():
         account.publish(name, value)
+    if guarded:
+        account.deploy("guardrails")
     return account
+
+
+def _without_guard(cloud: LocalCloud) -> dict[str, str]:
+    """Policies that keep nobody from anything, and a key."""
+    everything = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    )
+    made = {
+        f"guardrails/{contract}": cloud.client("iam").create_policy(
+            PolicyName=f"{NAMESPACE}-{name}", PolicyDocument=everything
+        )["Policy"]["Arn"]
+        for contract, name in {"boundary-arn": "boundary", "no-hands-policy-arn": "no-hands-on-pipelines"}.items()
+    }
+    return {**made, "guardrails/key-arn": cloud.client("kms").create_key()["KeyMetadata"]["Arn"]}

@@ -41,8 +41,9 @@ def contracts(templates: list[Template]) -> Iterator[str]:
     known = published(templates)
     for template in templates:
         for name, parameter in template.parameters.items():
-            if parameter["Type"].startswith(SSM_TYPE) and parameter.get("Default") not in known:
-                yield f"{template.name}: {name} reads {parameter.get('Default')}, which no template publishes"
+            # One without a default is of a project, whose name only who nests the template can give: see `nesting`.
+            if parameter["Type"].startswith(SSM_TYPE) and parameter.get("Default", "") not in {"", *known}:
+                yield f"{template.name}: {name} reads {parameter['Default']}, which no template publishes"
         for name, properties in template.of("AWS::CloudFormation::Stack"):
             for key, value in properties.get("Parameters", {}).items():
                 text = value.get("Fn::Sub", "") if isinstance(value, dict) else value

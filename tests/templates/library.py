@@ -15,7 +15,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("cfn", "service-catalog")
 
 # The longest value of everything that names are made of; the pattern of each parameter is checked against it.
-LONGEST = {"Namespace": 10, "ProjectName": 24, "AWS::AccountId": 12, "AWS::Region": 14, "Environment": 10}
+LONGEST = {
+    "Namespace": 10, "ProjectName": 24, "User": 37, "AWS::AccountId": 12, "AWS::Region": 14, "Environment": 10,
+}  # fmt: skip
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 PSEUDO = {

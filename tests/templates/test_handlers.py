@@ -32,6 +32,7 @@ ADMINISTRATORS = {
 DEPLOYED_BY = {
     "platform-deployer": ("cfn/deployer*.yaml", None, "cfn/"),
     "launch-project": ("cfn/launch-role-project.yaml", None, "service-catalog/project/"),
+    "launch-studio-user": ("cfn/launch-role-studio-user.yaml", None, "service-catalog/studio-user/"),
     "release-cloudformation": ("cfn/release-roles.yaml", "CloudFormation", "service-catalog/project/endpoint.yaml"),
 }
 _ENDPOINT = "service-catalog/project/endpoint.yaml"
@@ -145,6 +146,7 @@ NOT_NEEDED: dict[str, list[tuple[str, str]]] = {
         ("sagemaker:DescribeImage*", "CustomImages are not given"),
         ("efs:*", "no service has this prefix; SageMaker's service-linked role makes the file system"),
     ],
+    "AWS::SageMaker::UserProfile": [("sagemaker:DescribeImage*", "CustomImages are not given")],
     "AWS::ServiceCatalog::CloudFormationProduct": [("codestar-connections:*", "SourceConnection is not given")],
     "AWS::ServiceCatalog::PortfolioPrincipalAssociation": [("iam:Get[GU]*", "principals are roles")],
 }

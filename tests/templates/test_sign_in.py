@@ -13,7 +13,8 @@ PEOPLE = {
 }  # fmt: skip
 OF_A_PROJECT = {"DataScientist", "ReleaseApprover"}
 ACCOUNT = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
-KEYS = {"aws:TagKeys": ["CostCenter", "Project"]}
+# The tag User opens a place in Studio, which Data Scientists alone have.
+KEYS = {"DataScientist": ["CostCenter", "Project", "User"]}
 ALL = templates()
 
 
@@ -54,7 +55,8 @@ def test_every_door_is_narrow(template: Template, name: str, role: dict[str, Any
         assert statement["Principal"] == ACCOUNT
         assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
     for statement in (saml, center, mfa, door(role)):
-        assert statement["Condition"]["ForAllValues:StringEquals"] == KEYS
+        keys = KEYS.get(name, ["CostCenter", "Project"])
+        assert statement["Condition"]["ForAllValues:StringEquals"] == {"aws:TagKeys": keys}
     assert {"FromSaml", "FromIdentityCenter", "WithMfa"} <= set(template.body["Conditions"])
     assert "SamlHasAProvider" in template.body["Rules"]
 
@@ -68,3 +70,14 @@ def test_a_role_of_one_project_has_no_session_without_it(name: str, role: dict[s
         assert door(role, **holds)["Condition"]["StringLike"] == {"aws:RequestTag/Project": "?*"}
     center = door(role, FromIdentityCenter=True)["Condition"]["StringEquals"]
     assert center == {"aws:RequestTag/Project": "${aws:PrincipalTag/Project}"}
+
+
+def test_nobody_says_to_be_somebody_else() -> None:
+    """Protects people from one another: the tag User is what the way in knows of its user, not what they ask for."""
+    (role,) = [role for _, name, role in roles() if name == "DataScientist"]
+    own = "${aws:PrincipalTag/User}"
+    center = door(role, FromIdentityCenter=True)["Condition"]
+    assert center["StringEqualsIfExists"] == {"aws:RequestTag/User": own}
+    for holds in ({"WithMfa": True}, {}):
+        condition = door(role, **holds)["Condition"]
+        assert condition["StringEqualsIfExists"] == {"aws:RequestTag/User": ["${aws:username}", own]}

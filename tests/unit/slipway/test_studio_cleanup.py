@@ -53,6 +53,33 @@ def test_a_domain_that_is_gone_is_empty() -> None:
     session.assert_all_called()
 
 
+def test_a_person_who_leaves_takes_their_own_spaces_and_no_others() -> None:
+    """Protects the other people of a domain: only what the profile owns goes, apps first."""
+    session, waited = Session(), []
+    session.stub("sagemaker", "describe_domain", {"DomainId": DOMAIN})
+
+    def space(name: str, owner: str, status: str = "InService") -> dict[str, Any]:
+        summary = {"OwnerUserProfileName": owner}
+        return {"DomainId": DOMAIN, "SpaceName": name, "Status": status, "OwnershipSettingsSummary": summary}
+
+    others = space("desk", "grace--churn")
+    listed(session, "spaces", "Spaces", space("lab", "ada--churn"), others)
+    other_app = {**APP, "SpaceName": "desk", "Status": "InService"}
+    listed(session, "apps", "Apps", {**APP, "Status": "InService"}, other_app)
+    session.stub("sagemaker", "delete_app", {}, APP)
+    listed(session, "apps", "Apps", {**APP, "Status": "Deleted"}, other_app)
+    listed(session, "spaces", "Spaces", space("lab", "ada--churn"), others)
+    session.stub("sagemaker", "delete_space", {}, {"DomainId": DOMAIN, "SpaceName": "lab"})
+    listed(session, "spaces", "Spaces", space("lab", "ada--churn", "Deleting"), others)
+    listed(session, "spaces", "Spaces", others)
+    properties = {"Part": "User", "DomainId": DOMAIN, "UserProfileName": "ada--churn"}
+    studio_cleanup.act(session, "Create", properties, studio_cleanup.Deadline(0))
+    deadline = studio_cleanup.Deadline(60, sleep=waited.append, clock=lambda: 0.0)
+    studio_cleanup.act(session, "Delete", properties, deadline)
+    session.assert_all_called()
+    assert len(waited) == 2
+
+
 def test_a_refusal_that_waiting_does_not_mend_is_told() -> None:
     """Protects: a missing permission fails the stack with its reason, not with a time-out."""
     session = Session()
@@ -76,5 +103,5 @@ def test_waiting_ends_before_lambda_does() -> None:
 
 def test_an_unknown_part_is_refused() -> None:
     """Protects: a typing error in a template is an error, not a resource that does nothing."""
-    with pytest.raises(ValueError, match="Contents, Homes"):
+    with pytest.raises(ValueError, match="Contents, Homes, User"):
         studio_cleanup.act(Session(), "Create", {"Part": "Home"}, studio_cleanup.Deadline(1))

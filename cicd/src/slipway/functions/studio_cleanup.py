@@ -2,6 +2,8 @@
 
 `Part: Contents` is made after the domain, so it goes first: its deletion removes the apps, spaces and user profiles
 that people made, without which DeleteDomain is refused. `Keep` names profiles that the stack removes itself.
+`Part: User` is made after a user profile, so it goes first: its deletion removes the apps and spaces of that profile,
+without which DeleteUserProfile is refused.
 `Part: Homes` is made before the domain, so it goes last: its deletion removes the file system of the homes, which
 CloudFormation cannot ask DeleteDomain to remove, its mount targets and the two security groups of its traffic, without
 which the VPC cannot be deleted. `AtDeletion: Retain` keeps the file system itself.
@@ -74,9 +76,14 @@ def act(session: Any, kind: str, properties: dict[str, Any], deadline: Deadline)
         elif properties.get("HomeFileSystemId"):
             tags = {name: properties[name] for name in ("Namespace", "Project", "CostCenter")}
             studio_homes.tag(session.client("efs"), properties["HomeFileSystemId"], tags)
+    elif part == "User":
+        if kind == "Delete":
+            studio_contents.empty_profile(
+                session.client("sagemaker"), properties["DomainId"], properties["UserProfileName"], deadline.wait
+            )
     elif part == "Homes":
         if kind == "Delete":
             keep = properties.get("AtDeletion") == "Retain"
             studio_homes.remove(session, properties["Namespace"], properties["VpcId"], keep=keep, wait=deadline.wait)
     else:
-        raise ValueError(f"Part is {part!r}; allowed: Contents, Homes")
+        raise ValueError(f"Part is {part!r}; allowed: Contents, Homes, User")

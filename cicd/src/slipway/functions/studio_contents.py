@@ -21,10 +21,7 @@ def empty(sagemaker: Any, domain: str, keep: Collection[str], wait: Callable[[st
     if not _exists(sagemaker, domain):
         return
     while apps := _apps(sagemaker, domain):
-        for app in apps:
-            if app["Status"] != "Deleting":
-                owner = {name: app[name] for name in ("UserProfileName", "SpaceName") if app.get(name)}
-                _try(sagemaker.delete_app, DomainId=domain, AppType=app["AppType"], AppName=app["AppName"], **owner)
+        _delete_apps(sagemaker, domain, apps)
         wait(f"apps of {domain}")
     for plural, name, delete in (
         ("spaces", "SpaceName", sagemaker.delete_space),
@@ -36,6 +33,41 @@ def empty(sagemaker: Any, domain: str, keep: Collection[str], wait: Callable[[st
                     _try(delete, DomainId=domain, **{name: item[name]})
             if [item for item in _listed(sagemaker, plural, domain) if item[name] not in _kept(name, keep)]:
                 wait(f"{plural.replace('_', ' ')} of {domain}")
+
+
+def empty_profile(sagemaker: Any, domain: str, profile: str, wait: Callable[[str], None]) -> None:
+    """Delete the apps and the spaces of one user profile, shared ones that it owns included; wait until they are gone.
+
+    `wait` pauses, and raises when there is no time left. What the profile kept on the domain's file system stays.
+    """
+    if not _exists(sagemaker, domain):
+        return
+
+    def spaces() -> list[dict[str, Any]]:
+        found = _listed(sagemaker, "spaces", domain)
+        return [
+            item for item in found if item.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName") == profile
+        ]
+
+    own = {item["SpaceName"] for item in spaces()}
+    while apps := [
+        app for app in _apps(sagemaker, domain) if app.get("UserProfileName") == profile or app.get("SpaceName") in own
+    ]:
+        _delete_apps(sagemaker, domain, apps)
+        wait(f"apps of {profile}")
+    while found := spaces():
+        for item in found:
+            if item["Status"] != "Deleting":
+                _try(sagemaker.delete_space, DomainId=domain, SpaceName=item["SpaceName"])
+        if spaces():
+            wait(f"spaces of {profile}")
+
+
+def _delete_apps(sagemaker: Any, domain: str, apps: list[dict[str, Any]]) -> None:
+    for app in apps:
+        if app["Status"] != "Deleting":
+            owner = {name: app[name] for name in ("UserProfileName", "SpaceName") if app.get(name)}
+            _try(sagemaker.delete_app, DomainId=domain, AppType=app["AppType"], AppName=app["AppName"], **owner)
 
 
 def _kept(name: str, keep: Collection[str]) -> Collection[str]:

@@ -38,7 +38,7 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.services.lambda_svc": ("execution_credentials", "_execute_function_with_config_scope"),
     "ministack.services.cloudtrail": ("_visible_trail_items", "_event_selectors", "_DEFAULT_EVENT_SELECTORS"),
     "ministack.services.sts": ("_sessions", "register_session"),
-    "ministack.services.iam": ("_roles", "_access_keys", "_IAM_HANDLERS"),
+    "ministack.services.iam": ("_roles", "_policies", "_access_keys", "_IAM_HANDLERS"),
     "ministack.services.s3": (
         "_buckets",
         "_object_versions",

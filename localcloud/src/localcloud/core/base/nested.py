@@ -1,9 +1,9 @@
 """Nested stacks: what AWS does with them and ministack does not.
 
 Types that are not served are refused before anything is made (`support`). Transforms of a nested template are applied;
-a nested stack that fails to be created rolls itself back, so that nothing of it is left; the parent's reason names the
-nested stack and its failed resources, as AWS words it; an update reaches every nested stack, whose SSM parameters may
-have other values by then, and keeps the attributes of what did not change.
+a nested stack that fails to be created rolls itself back and goes with its parent's rollback; the parent's reason names
+the nested stack and its failed resources, as AWS words it; an update reaches every nested stack, whose SSM parameters
+may have other values by then, and keeps the attributes of what did not change.
 """
 
 from __future__ import annotations
@@ -102,6 +102,15 @@ def _children(parent: str) -> set[str]:
     return {name for name in list(_stacks) if _stacks[name].get("_parent_stack_name") == parent}
 
 
+def _stays(stack: dict[str, Any]) -> bool:
+    """Whether what failed is to be looked at: the root was created with DisableRollback."""
+    from ministack.services.cloudformation import _stacks
+
+    while above := _stacks.get(stack.get("_parent_stack_name", "")):
+        stack = above
+    return bool(stack.get("DisableRollback"))
+
+
 def _roll_back(name: str, error: Exception) -> str:
     """Delete what the nested stack had made. Returns the parent's reason."""
     from ministack.services.cloudformation import _stacks, provisioners
@@ -129,4 +138,7 @@ def _roll_back(name: str, error: Exception) -> str:
         made.pop(logical_id, None)
         _add_event(stack_id, name, logical_id, kind, "DELETE_COMPLETE", physical_id=physical_id)
     tell("ROLLBACK_COMPLETE")
+    if not _stays(stack):  # the rollback of the stack above it deletes it
+        tell("DELETE_IN_PROGRESS")
+        tell("DELETE_COMPLETE")
     return f"Embedded stack {stack_id} was not successfully created: {summary.strip()}"

@@ -17,6 +17,7 @@ from localcloud.core.base import (
     nested,
     private_names,
     stack_tags,
+    taken,
     told,
 )
 from localcloud.core.base.acting import Acting
@@ -43,6 +44,7 @@ class Stacks:
         conditions.install()
         nested.install()
         private_names.install()
+        taken.install()
         hierarchy.install()
         deletion.install()
         told.install()
