@@ -41,6 +41,11 @@ MISTAKEN = (
         "codestar-connections:UseConnection",
         "the connection that is given bears the old name or the new",
     ),
+    (
+        "RESOURCE_MISMATCH",
+        "sagemaker:CreatePresignedDomainUrl",
+        "policy variables stand for domain and profile: Developer Guide, access to private spaces",
+    ),
     ("RESOURCE_MISMATCH", "sagemaker:CreateModel", "also on another account's model package: Developer Guide"),
 )
 
