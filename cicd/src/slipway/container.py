@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway import outputs
+
 # SageMaker shows the first 1,024 characters of a failure.
 FAILURE_LENGTH = 1024
 
@@ -94,7 +96,9 @@ def target() -> str:
 
 
 def run(step: Callable[[Paths], None]) -> None:
-    """Run a step's function; on failure write the reason where SageMaker looks for it, and leave with exit code 1.
+    """Run a step's function and look at what it left.
+
+    On failure the reason is written where SageMaker looks for it, and the exit code is 1.
 
     A training job's reason is /opt/ml/output/failure (FailureReason), a processing job's is /opt/ml/output/message
     (ExitMessage). A StepError is shown as it is; of anything else the log has the traceback, too.
@@ -102,6 +106,8 @@ def run(step: Callable[[Paths], None]) -> None:
     paths = Paths.from_environment()
     try:
         step(paths)
+        if wrong := outputs.missing(paths.base, os.environ):
+            raise StepError(wrong)
     except StepError as error:
         _fail(paths, str(error))
     except Exception as error:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from slipway import champion, configuration, images, registry, settings
 from slipway.claims import Claim, Claims
 from slipway.errors import SlipwayError
+from slipway.outputs import report_problems
 from slipway.pipeline import run
 from slipway.pipeline.constraints import constraints
-from slipway.pipeline.plan import Place, Plan
+from slipway.pipeline.plan import Place, Plan, asked
 from slipway.progress import Progress, table
 from slipway.release import bundle
 from slipway.settings import Parameters
@@ -118,7 +121,7 @@ def build(build: Build, progress: Progress, define: Callable[[Plan, Any], str]) 
     execution = run.wait(sagemaker, arn, progress)
     package = execution.model_package()
     if execution.status != "Succeeded" or package is None:
-        raise run.failure(execution, build.session)
+        raise run.failure(execution, build.session, _explain(build, execution, plan))
     return _finish(build, package, plan, own, progress)
 
 
@@ -187,6 +190,19 @@ def _keep_constraints(s3: Any, plan: Plan) -> None:
         ServerSideEncryption="aws:kms",
         SSEKMSKeyId=plan.place.key_arn,
     )
+
+
+def _explain(build: Build, execution: run.Execution, plan: Plan) -> str:
+    """Why the gate could not be asked, if it could not: what is wrong with the evaluation report."""
+    if not any(step["StepStatus"] == "Failed" and step["StepName"].startswith("Gate-") for step in execution.steps):
+        return ""
+    try:
+        uri = run.evaluation_uri(build.session.client("sagemaker"), execution)
+        report = bundle.read(build.session.client("s3"), uri) if uri else b""
+    except (ClientError, SlipwayError) as error:
+        return f"the evaluation report cannot be read: {error}"
+    problems = report_problems(report, plan.project.problem, asked(plan))
+    return "; ".join([*problems, "mend the project's evaluate.py"]) if report else ""
 
 
 def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: Progress) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from slipway.configuration.model import METRICS
 from slipway.pipeline import gate, jobs
-from slipway.pipeline.plan import Plan, hyperparameters
+from slipway.pipeline.plan import Plan, asked, hyperparameters
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def card(plan: Plan, parameters: dict[str, Any], evaluate: Any, report: Any, pag
                                 "type": "number",
                                 "value": Number(gate.figure(project, metric, evaluate, report)),
                             }
-                            for metric in jobs.asked(plan)
+                            for metric in asked(plan)
                         ],
                     }
                 ],

@@ -24,7 +24,7 @@ def definition(plan: Plan, boto_session: Any) -> str:
     parameters = _parameters(plan)
     preprocess = jobs.preprocess(plan, session, parameters)
     train, model = jobs.train(plan, session, parameters, preprocess)
-    evaluate, report = jobs.evaluate(plan, session, preprocess, model)
+    evaluate, report = jobs.evaluate(plan, session, parameters, preprocess, model)
     register = registration.register(plan, session, parameters, model, evaluate, report)
     pipeline = Pipeline(
         name=plan.place.name,

@@ -14,7 +14,7 @@ from typing import Any
 from slipway.configuration.model import METRICS, Job, Problem, Range, Tuning
 from slipway.configuration.rules import DIRECTIONS
 from slipway.pipeline import session as sdk_session
-from slipway.pipeline.plan import REPORT, Plan, arguments, as_text, hyperparameters
+from slipway.pipeline.plan import REPORT, Plan, arguments, as_text, asked, hyperparameters
 
 CACHE = "P30D"
 PROCESSING = "/opt/ml/processing"
@@ -39,6 +39,7 @@ def _environment(plan: Plan, job: Job, step: str) -> dict[str, Any]:
         "SLIPWAY_PROJECT": project.project,
         "SLIPWAY_PROBLEM": project.problem,
         "SLIPWAY_STEP": step,
+        "SLIPWAY_DATASET": project.data.dataset,
         "SLIPWAY_TARGET": project.data.target,
         **job.environment,
     }
@@ -136,7 +137,7 @@ def _processing_step(name: str, arguments: Any, files: list[Any] | None = None) 
 
 
 def preprocess(plan: Plan, session: Any, parameters: dict[str, Any]) -> Any:
-    """The step that makes features. It alone sees the fingerprint of the data: the others see what it made."""
+    """The step that makes features: it sees the fingerprint of the data, so that new data runs it again."""
     job = plan.project.preprocessing
     environment = {**_environment(plan, job, "preprocess"), "SLIPWAY_DATA_VERSION": parameters["DataVersion"]}
     processor = _processor(plan, session, job, plan.images["preprocessing"], "preprocess.py", environment)
@@ -324,13 +325,17 @@ def _range(found: Range) -> Any:
     return kind(found.min, found.max, scaling_type=found.scale or "Auto")
 
 
-def evaluate(plan: Plan, session: Any, preprocess: Any, model: Any) -> tuple[Any, Any]:
-    """The step that measures the model, and its report as a property file."""
+def evaluate(plan: Plan, session: Any, parameters: dict[str, Any], preprocess: Any, model: Any) -> tuple[Any, Any]:
+    """The step that measures the model, and its report as a property file. The report tells the version of the data."""
     from sagemaker.core.workflow.properties import PropertyFile
 
     project = plan.project
     job = project.evaluation
-    environment = {**_environment(plan, job, "evaluate"), "SLIPWAY_METRICS": ",".join(asked(plan))}
+    environment = {
+        **_environment(plan, job, "evaluate"),
+        "SLIPWAY_DATA_VERSION": parameters["DataVersion"],
+        "SLIPWAY_METRICS": ",".join(asked(plan)),
+    }
     processor = _processor(plan, session, job, plan.images["training"], "evaluate.py", environment)
     inputs = [_input("model", model), _input("test", uri(preprocess, "test"))]
     outputs = [_output(plan, "evaluate", "evaluation")]
@@ -340,9 +345,3 @@ def evaluate(plan: Plan, session: Any, preprocess: Any, model: Any) -> tuple[Any
     step = processor.run(inputs=inputs, outputs=outputs, arguments=arguments(job.parameters) or None)
     report = PropertyFile(name="Evaluation", output_name="evaluation", path=REPORT)
     return _processing_step("Evaluate", step, [report]), report
-
-
-def asked(plan: Plan) -> list[str]:
-    """The metrics that the report has to have: those that the gate and the champion ask for, in that order."""
-    champion = plan.project.champion
-    return list(dict.fromkeys([*plan.project.quality_gate, *([champion.metric] if champion else [])]))

@@ -81,3 +81,9 @@ def champion_sentence(champion: Champion) -> tuple[str, str, str, str]:
         " is ",
         f", {champion.tolerance} worse is allowed (project.yaml: champion.tolerance)",
     )
+
+
+def asked(plan: Plan) -> list[str]:
+    """The metrics that the report has to have: those that the gate and the champion ask for, in that order."""
+    champion = plan.project.champion
+    return list(dict.fromkeys([*plan.project.quality_gate, *([champion.metric] if champion else [])]))

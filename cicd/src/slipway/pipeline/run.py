@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from slipway.errors import SlipwayError
 from slipway.pipeline.logs import last_lines
+from slipway.pipeline.plan import REPORT, STEPS
 from slipway.polling import pauses
 from slipway.progress import Progress, duration
 
@@ -116,6 +117,20 @@ def _line(step: Mapping[str, Any]) -> str:
         line += " (taken from the cache)"
     outcome = step.get("Metadata", {}).get("Condition", {}).get("Outcome")
     return f"{line}: {'met' if outcome == 'True' else 'not met'}" if outcome else line
+
+
+def evaluation_uri(sagemaker: Any, execution: Execution) -> str:
+    """Where the evaluation that an execution ran, or took from the cache, put its report; nothing if there is none."""
+    arns = [
+        step.get("Metadata", {}).get("ProcessingJob", {}).get("Arn", "")
+        for step in execution.steps
+        if step["StepName"] == STEPS[-1]
+    ]
+    if not arns or not arns[0]:
+        return ""
+    job = sagemaker.describe_processing_job(ProcessingJobName=arns[0].rpartition("/")[2])
+    found = {item["OutputName"]: item["S3Output"]["S3Uri"] for item in job["ProcessingOutputConfig"]["Outputs"]}
+    return f"{found['evaluation']}/{REPORT}" if "evaluation" in found else ""
 
 
 def failure(execution: Execution, session: Any, reason: str = "") -> SlipwayError:
