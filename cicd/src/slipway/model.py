@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from slipway import champion, configuration, images, registry, settings
+from slipway import champion, configuration, images, notifications, registry, retraining, settings
 from slipway.claims import Claim, Claims
 from slipway.errors import SlipwayError
 from slipway.outputs import report_problems
@@ -89,6 +90,7 @@ def build(build: Build, progress: Progress, define: Callable[[Plan, Any], str]) 
     plan, own = prepare(build)
     group = plan.place.model_package_group
     refuse_going_back(plan.project.tag, registry.highest_tag(sagemaker, group))
+    retraining.refuse_without_schedule(plan.project.retraining.schedule, own.get("retraining-schedule"))
     data = data_version(s3, plan.data_uri)
     progress.say(f"data {plan.data_uri} (version {data})")
     newest = registry.newest(sagemaker, group, plan.project.tag)
@@ -223,4 +225,26 @@ def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: P
         rows.append((metric, f"{value:.4f}", limit))
     print(table(rows, ("metric", "value", "allowed")))
     progress.say(f"{model.version} registered ({model.approval}): {model.arn}")
+    _operate(build, plan.project, own, progress)
     return release
+
+
+def _operate(build: Build, project: configuration.ProjectFile, own: Parameters, progress: Progress) -> None:
+    """Keep the schedule and the subscriptions as the commit says, now that its model is good."""
+    # An endpoint that the network lacks is told soon, not after the usual minute for each of five tries.
+    soon = Config(connect_timeout=10, retries={"max_attempts": 2})
+    wanted, noted = (
+        project.retraining.schedule,
+        retraining.Note(build.session.client("s3"), own["bucket"], own["key-arn"]),
+    )
+    # Who never had a schedule asks nobody for it: not every platform has the endpoint.
+    if (schedule := own.get("retraining-schedule")) and (wanted or noted.read()):
+        progress.say(retraining.apply(build.session.client("scheduler", config=soon), schedule, wanted))
+        noted.write(wanted)
+    if project.notifications is None:
+        return
+    if topic := own.get("topic-arn"):
+        for said in notifications.apply(build.session.client("sns", config=soon), topic, project.notifications):
+            progress.say(said)
+    else:
+        progress.say("notifications: this project has no topic yet: update the provisioned product; nobody is told")

@@ -18,7 +18,7 @@ class Session:
         self._clients: dict[str, Any] = {}
         self._stubbers: dict[str, Stubber] = {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Any = None) -> Any:
         if service not in self._clients:
             self._clients[service] = self._real.client(service)
             self._stubbers[service] = Stubber(self._clients[service])

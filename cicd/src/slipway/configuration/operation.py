@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slipway.configuration.values import EmailAddress, InstanceType, Schedule, Section, later
 
-Event = Literal["model-registered", "build-failed", "approval-needed", "model-released", "release-failed"]
+Event = Literal["build-failed", "model-failed", "model-registered", "approval-needed", "released", "release-failed"]
 
 
 class EnvironmentServing(Section):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from localcloud.core.base import schedules
 from localcloud.core.base.scope import scope
 from localcloud.core.cloud import Cloud
 from localcloud.core.ids import now, uuid
@@ -73,6 +74,9 @@ class Events:
 
         def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
             arn = str(target.get("Arn", ""))
+            if schedules.is_universal(arn):
+                schedules.call(self.cloud, target, rule)
+                return
             parts = arn.split(":")
             ours = self._targets.get(parts[2]) if len(parts) > 5 else None
             if ours is None:
