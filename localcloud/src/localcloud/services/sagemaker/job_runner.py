@@ -210,9 +210,9 @@ class JobRunner(PlugIn):
         return record
 
     def end_container(self, account: str, region: str, name: str) -> None:
-        """End the job's process because it is stopped."""
+        """End the job's process because it is stopped. May be asked for again and again."""
         job = self.running(account, region, name)
-        if job is not None:
+        if job is not None and not job.stopped.is_set():
             job.stopped.set()
             self.cloud.task(f"stop/{job.key}", self._kill, job)
 

@@ -159,7 +159,7 @@ class Training(JobRunner):
     def _metric_reader(self, job: Job, values: Metrics) -> Callable[[str], None]:
         definitions = job.record["AlgorithmSpecification"].get("MetricDefinitions") or []
         patterns = [(item["Name"], training_request.pattern(item)) for item in definitions]
-        watcher = self.watchers.get(job.record["TrainingJobArn"])
+        arn = job.record["TrainingJobArn"]
 
         def read(line: str) -> None:
             for name, pattern in patterns:
@@ -169,7 +169,7 @@ class Training(JobRunner):
                     except (TypeError, ValueError):
                         continue
                     values[name] = (value, now())
-                    if watcher:
+                    if watcher := self.watchers.get(arn):
                         watcher(name, value)
 
         return read
