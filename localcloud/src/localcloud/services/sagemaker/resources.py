@@ -285,6 +285,24 @@ TABLE: tuple[RecordResource, ...] = (
         ),
     ),
     RecordResource(
+        "Project",
+        ref=("ProjectArn",),
+        attributes=("CreationTime", "ProjectId", "ProjectStatus"),
+        replace=(
+            "ProjectName",
+            "ProjectDescription",
+            "ServiceCatalogProvisioningDetails",
+            "TemplateProviderDetails",
+            "Tags",
+        ),
+        rename={
+            "TemplateProviderDetails": "TemplateProviders",
+            "CfnTemplateProviderDetail": "CfnTemplateProvider",
+            "TemplateUrl": "TemplateURL",
+            "RoleArn": "RoleARN",
+        },
+    ),
+    RecordResource(
         "Space",
         ref=("DomainId", "SpaceName"),
         attributes=("SpaceArn", "Url"),

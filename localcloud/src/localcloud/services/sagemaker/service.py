@@ -16,6 +16,7 @@ from localcloud.services.sagemaker.lineage_query import LineageQuery
 from localcloud.services.sagemaker.models import Models
 from localcloud.services.sagemaker.pipelines import Pipelines
 from localcloud.services.sagemaker.processing import Processing
+from localcloud.services.sagemaker.projects import Projects
 from localcloud.services.sagemaker.registry import Registry
 from localcloud.services.sagemaker.resources import resource_types
 from localcloud.services.sagemaker.search import Search
@@ -44,6 +45,7 @@ class SageMaker(RecordService):
         Transform,
         Pipelines,
         Endpoints,
+        Projects,
     )
     resources: ClassVar[tuple[ResourceType, ...]] = resource_types(plug_ins)
 

@@ -79,7 +79,7 @@ class ProvisioningOperations(BrowseOperations, Work):
         launcher = Launcher(self.cloud, call.account, call.region, role, None if role else self._person(call))
 
         def create(client: Any) -> str:
-            stacks.check(client, template)
+            stacks.check(client, template, parameters)
             return str(client.create_stack(**request)["StackId"])
 
         self.start(call, record, launcher, create)
@@ -180,7 +180,7 @@ class ProvisioningOperations(BrowseOperations, Work):
         }
 
         def change(client: Any) -> str | None:
-            stacks.check(client, template)
+            stacks.check(client, template, parameters)
             try:
                 return str(client.update_stack(**request)["StackId"])
             except ClientError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localcloud.core import Cloud, Credentials
+from localcloud.core import Cloud, Credentials, Fault
 from localcloud.services.servicecatalog.templates import LARGEST_BODY
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -57,14 +57,18 @@ def template_of(url: str, text: str) -> dict[str, str]:
     return {"TemplateBody": text} if len(text.encode()) <= LARGEST_BODY else {"TemplateURL": url}
 
 
-def check(client: Any, template: dict[str, str]) -> None:
+def check(client: Any, template: dict[str, str], parameters: list[dict[str, Any]]) -> None:
     """What AWS's Service Catalog asks of CloudFormation before it makes or changes a stack: the launch role needs both.
 
     Raises:
         ClientError: the template is not valid, or the role may not ask.
+        Fault: ValidationError for parameters that the template does not declare.
     """
     client.validate_template(**template)
-    client.get_template_summary(**template)
+    declared = {item["ParameterKey"] for item in client.get_template_summary(**template).get("Parameters", [])}
+    strangers = [item["ParameterKey"] for item in parameters if item["ParameterKey"] not in declared]
+    if strangers:
+        raise Fault("ValidationError", f"Parameters: [{', '.join(strangers)}] do not exist in the template")
 
 
 def find(client: Any, name_or_id: str) -> dict[str, Any] | None:
