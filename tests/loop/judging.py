@@ -27,6 +27,7 @@ ANSWERED = (
     "aws:calledvia", "aws:principalaccount", "aws:principalarn", "aws:principaltag/", "aws:requestedregion",
     "aws:requesttag/", "aws:resourceaccount", "aws:resourcetag/", "aws:securetransport", "aws:sourceaccount",
     "aws:sourcearn", "aws:tagkeys", "aws:viaawsservice", "cloudformation:rolearn", "cloudwatch:namespace",
+    "codecommit:references",
     "iam:passedtoservice", "kms:encryptioncontext:aws:s3:arn", "kms:resourcealiases", "kms:viaservice",
     "s3:existingobjecttag/", "s3:prefix",
     "s3:x-amz-server-side-encryption", "servicecatalog:accountlevel", "servicecatalog:rolelevel",

@@ -171,7 +171,11 @@ def _provision(demo: Demo, catalogue: Any, failed: dict[str, Any] | None) -> dic
     artifacts = catalogue.describe_product(Id=product)["ProvisioningArtifacts"]
     artifacts = [artifact for artifact in artifacts if artifact.get("Guidance") != "DEPRECATED"]
     path = catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"]
-    given = {"ProjectName": PROJECT, "Description": "Arrival delay of flights, predicted at push-back"}
+    given = {
+        "ProjectName": PROJECT,
+        "Description": "Arrival delay of flights, predicted at push-back",
+        "MergePolicy": "direct",  # one person plays the Data Scientist: nobody else could approve a pull request
+    }
     record = catalogue.provision_product(
         ProductId=product,
         ProvisioningArtifactId=max(artifacts, key=lambda item: item["CreatedTime"])["Id"],
