@@ -21,6 +21,7 @@ from slipway.pipeline.constraints import constraints
 from slipway.pipeline.plan import Place, Plan, asked
 from slipway.progress import Progress, table
 from slipway.release import bundle
+from slipway.release.authors import authors
 from slipway.settings import Parameters
 from slipway.versions import Cause, Version
 
@@ -36,6 +37,7 @@ class Build:
     commit: str
     cause: Cause
     token: str = ""
+    pusher: str = ""
 
 
 def prepare(build: Build) -> tuple[Plan, Parameters]:
@@ -210,9 +212,11 @@ def _explain(build: Build, execution: run.Execution, plan: Plan) -> str:
 def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: Progress) -> dict[str, Any]:
     sagemaker, s3 = build.session.client("sagemaker"), build.session.client("s3")
     model = registry.describe(sagemaker, package)
+    # Who decides on the model must be somebody else: `slipway release package` goes by what is written here.
+    made = authors(build.session.client("codecommit"), own["repository"], build.commit, build.pusher)
     release = bundle.write(
         s3,
-        bundle.Source(build.name, build.root / "project.yaml", registry.report_uri(sagemaker, package)),
+        bundle.Source(build.name, build.root / "project.yaml", registry.report_uri(sagemaker, package), tuple(made)),
         model,
         bundle.Target(own["bucket"], own["key-arn"]),
         plan.images["inference"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from slipway.errors import SlipwayError
@@ -18,6 +18,7 @@ class RegisteredModel:
     number: int
     approval: str
     metadata: Mapping[str, str]
+    modified_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> Version:
@@ -66,6 +67,7 @@ def describe(sagemaker: Any, arn: str) -> RegisteredModel:
         number=package.get("ModelPackageVersion", 0),
         approval=package["ModelApprovalStatus"],
         metadata=package.get("CustomerMetadataProperties", {}),
+        modified_by=package.get("LastModifiedBy", {}),
     )
 
 

@@ -176,6 +176,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> model.Build:
         {
             "bucket": "b",
             "key-arn": "k",
+            "repository": "flight-delays",
             "execution-role-arn": f"arn:aws:iam::{ACCOUNT}:role/execution",
             "model-package-group": GROUP,
             "sagemaker-pipeline": GROUP,

@@ -77,6 +77,18 @@ def test_an_approved_model_is_packaged(bundle: Bundle, tmp_path: Path) -> None:
     session.assert_all_called()
 
 
+def test_a_model_approved_by_its_author_is_not_packaged(bundle: Bundle, tmp_path: Path) -> None:
+    """Nobody releases their own model, whatever role they approve it with."""
+    author, approver = (f"arn:aws:sts::1:assumed-role/slipway-{role}/mary" for role in ("DataScientist", "Approver"))
+    (tmp_path / "release.json").write_text(json.dumps({**RELEASE, "authors": [author]}))
+    session = Session()
+    by = {"IamIdentity": {"Arn": approver}}
+    session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Approved", LastModifiedBy=by))
+    with pytest.raises(SlipwayError, match="approved it and is its author"):
+        package(session, "slipway", bundle, tmp_path / "build")
+    assert not (tmp_path / "build").exists()
+
+
 def test_a_model_that_is_not_approved_any_more_is_not_packaged(bundle: Bundle, tmp_path: Path) -> None:
     session = Session()
     session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Rejected"))

@@ -42,6 +42,8 @@ def _build(given: argparse.Namespace) -> Any:
         raise SlipwayError(f"CAUSE: given {given_cause!r}, allowed {', '.join(versions.CAUSES)}")
     # CodePipeline hands the commit over as a variable; CodeBuild says what it checked out.
     commit = environment("COMMIT_ID", environment("CODEBUILD_RESOLVED_SOURCE_VERSION", "unknown"))
+    # The pipeline's variable: "by" and the ARN, which would otherwise be empty where the event names nobody.
+    pusher = environment("PUSHER", "").removeprefix("by ")
     return Build(
         session=common.session(),
         namespace=common.namespace(given),
@@ -50,6 +52,7 @@ def _build(given: argparse.Namespace) -> Any:
         commit=commit,
         cause=cause,
         token=environment("CODEBUILD_BUILD_ID", f"by hand {uuid.uuid4()}"),
+        pusher=pusher if pusher.startswith("arn:") else "",
     )
 
 

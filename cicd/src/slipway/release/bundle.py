@@ -1,7 +1,7 @@
 """The release bundle: what the deploy pipeline needs of a model version, in one zip beside the model.
 
 project.yaml       as it was when the model was made
-release.json       project, version, model package, commit, cause, metrics, inference image
+release.json       project, version, model package, commit, its authors, cause, metrics, inference image
 evaluation.json    the evaluation report
 samples.json       rows of the test data with the truth and what the model answered when it was evaluated
 """
@@ -31,6 +31,7 @@ class Source:
     project: str
     project_file: Path
     report_uri: str
+    authors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def write(s3: Any, source: Source, model: RegisteredModel, target: Target, image
         "model_package_version": model.number,
         "commit_id": model.metadata.get("commit", ""),
         "cause": model.metadata.get("cause", ""),
+        "authors": list(source.authors),
         "data_uri": model.metadata.get("data", ""),
         "inference_image": image,
         "metrics": metrics(report),

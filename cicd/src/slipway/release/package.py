@@ -10,6 +10,7 @@ from typing import Any
 
 from slipway import configuration, registry, settings
 from slipway.errors import SlipwayError
+from slipway.release.authors import decided_by, refuse_own
 from slipway.release.names import ENVIRONMENTS, Environment
 
 # What the smoke test needs of the bundle goes on with the package.
@@ -46,8 +47,8 @@ class Bundle:
 def package(session: Any, namespace: str, bundle: Bundle, output: Path) -> list[str]:
     """Write endpoint.yaml, staging.json and production.json to `output`. Returns the names of the files.
 
-    Raises SlipwayError if the model package is not approved any more: between an approval and this moment a person may
-    have thought again.
+    Raises SlipwayError if the model package is not approved any more (between an approval and this moment a person may
+    have thought again), or was approved by one of its authors.
     """
     release = bundle.release
     arn = release["model_package_arn"]
@@ -57,6 +58,9 @@ def package(session: Any, namespace: str, bundle: Bundle, output: Path) -> list[
             f"{release['version']} may not be released: its approval is {model.approval!r}, allowed 'Approved'. "
             f"Approve it in the model registry to release it: {arn}"
         )
+    made = release.get("authors")
+    if made is not None:  # a bundle of an earlier version does not say
+        refuse_own(release["version"], decided_by(model.modified_by), made)
     assets = settings.platform(session.client("ssm"), namespace)
     body = session.client("s3").get_object(Bucket=assets["assets/bucket"], Key=f"{assets['assets/prefix']}/{TEMPLATE}")[
         "Body"
