@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from localcloud.core import authorization
+from slipway_demo.people import PERSONAS
 from tests.loop import asked, usage
-from tests.loop.conftest import BUILD, Loop
+from tests.loop.conftest import BUILD, TOOLING, Loop
 from tests.loop.deployed import ACCOUNTS, Deployed, Document, ResourcePolicy, Role
 from tests.loop.judging import Judge, Question
 
@@ -104,6 +105,56 @@ def test_granted_against_used_is_reported(deployed: Deployed, questions: list[Qu
     rows = {line.split(" | ")[0][2:]: line.split(" | ") for line in text.splitlines()[2:]}
     assert int(rows["slipway-flight-delays-execution"][3]) > 20
     assert all(int(row[3]) <= int(row[2]) for row in rows.values())
+
+
+RUNS = (
+    ("codebuild:StartBuild", "codebuild", "project/slipway-flight-delays-model"),
+    ("codebuild:StopBuild", "codebuild", "project/slipway-flight-delays-model"),
+    ("codepipeline:DisableStageTransition", "codepipeline", "slipway-flight-delays-build/Model"),
+    ("codepipeline:EnableStageTransition", "codepipeline", "slipway-flight-delays-build/Model"),
+    ("codepipeline:RetryStageExecution", "codepipeline", "slipway-flight-delays-build/Model"),
+    ("codepipeline:RollbackStage", "codepipeline", "slipway-flight-delays-deploy/Production"),
+    ("codepipeline:StartPipelineExecution", "codepipeline", "slipway-flight-delays-build"),
+    ("codepipeline:StopPipelineExecution", "codepipeline", "slipway-flight-delays-deploy"),
+    ("sagemaker:StartPipelineExecution", "sagemaker", "pipeline/slipway-flight-delays"),
+    ("sagemaker:StopPipelineExecution", "sagemaker", "pipeline/slipway-flight-delays/execution/abcdefghijkl"),
+)
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_no_persona_starts_or_stops_a_run(deployed: Deployed, persona: str) -> None:
+    """Protects governance: a run begins by a merge or a schedule; every persona is denied explicitly, as deployed."""
+    judge, role = Judge(deployed), deployed.role(TOOLING, f"slipway-{persona}")
+    for action, service, name in RUNS:
+        arn = f"arn:aws:{service}:eu-west-1:{TOOLING}:{name}"
+        reason = judge.reason(Question(action, arn, role, session_tags={"Project": "flight-delays"}))
+        assert reason is not None, action
+        assert reason.startswith("denied by"), f"{action}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "reference", "expected"),
+    [
+        ("pull-request", "refs/heads/main", "denied by MainIsMergedToNotPushedTo"),
+        ("pull-request", "refs/heads/mine", None),
+        ("pull-request", "", None),
+        ("direct", "refs/heads/main", None),
+    ],
+)
+def test_main_is_closed_by_the_projects_policy(
+    deployed: Deployed, policy: str, reference: str, expected: str | None
+) -> None:
+    """Protects the review: a push to main is refused where the project merges by pull request, and nowhere else."""
+    planted = Planted(deployed, None)
+    planted.tags = lambda _: {"Namespace": "slipway", "MergePolicy": policy}  # type: ignore[assignment]
+    keys = {"codecommit:References": reference} if reference else {}
+    repository = f"arn:aws:codecommit:eu-west-1:{TOOLING}:flight-delays"
+    scientist = deployed.role(TOOLING, "slipway-DataScientist")
+    tags = {"Project": "flight-delays"}
+    push = Question("codecommit:GitPush", repository, scientist, keys=keys, session_tags=tags)
+    assert Judge(planted).reason(push) == expected
+    merge = Question("codecommit:MergePullRequestByFastForward", repository, scientist, keys=keys, session_tags=tags)
+    assert Judge(planted).reason(merge) is None
 
 
 # -- planted defects ------------------------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +16,9 @@ from botocore.exceptions import ClientError
 from slipway import __version__
 from slipway.errors import SlipwayError
 from slipway.progress import Progress
+from slipway.template import source
+from slipway.template.git import Git
+from slipway.template.source import Version
 
 BRANCH = "main"
 # The project's build pipeline knows this message and does not train on it (VariableCheck in product.yaml).
@@ -26,11 +27,12 @@ MESSAGE = "slipway: stamp {project}"
 
 @dataclass(frozen=True)
 class Stamp:
-    """A project to be stamped."""
+    """A project to be stamped. `release` is the prefix of the release that the seed code comes from, if it is one."""
 
     project: str
     repository: str
     answers: Mapping[str, str]
+    release: str = ""
 
 
 def head(codecommit: Any, repository: str) -> str | None:
@@ -51,15 +53,29 @@ def stamp(codecommit: Any, wanted: Stamp, template: Path, progress: Progress) ->
         return existing
     url = codecommit.get_repository(repositoryName=wanted.repository)["repositoryMetadata"]["cloneUrlHttp"]
     with tempfile.TemporaryDirectory() as folder:
-        root = render(template, {"project": wanted.project, **wanted.answers}, Path(folder))
+        answers = {"project": wanted.project, **wanted.answers}
+        root = render(template, answers, Path(folder))
+        if wanted.release:
+            version = Version(source.place_of(wanted.release), source.folder(template), __version__)
+            _note_template(root, version, answers, Path(folder))
         progress.say(f"rendered {sum(1 for path in root.rglob('*') if path.is_file())} files")
         commit = push(root, url, MESSAGE.format(project=wanted.project))
     progress.say(f"{wanted.repository}: pushed {commit[:8]} to {BRANCH}")
     return commit
 
 
-def render(template: Path, answers: Mapping[str, str], output: Path) -> Path:
-    """Render the cookiecutter template (a folder, or a zip of it) below `output`. Returns the project's folder."""
+def _note_template(root: Path, version: Version, answers: Mapping[str, str], scratch: Path) -> None:
+    """Write what later updates go by: which version of the template this is, and what was answered."""
+    commit = source.commit(scratch / "versions", version, "stamped")
+    context = source.answers(version, answers, scratch / "questions")
+    (root / source.STATE).write_text(source.state(version, commit, context), encoding="utf-8")
+
+
+def render(template: Path, answers: Mapping[str, str], output: Path, slipway: str = __version__) -> Path:
+    """Render the cookiecutter template (a folder, or a zip of it) below `output`. Returns the project's folder.
+
+    `slipway` is the version of this package that the project's images install.
+    """
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.main import cookiecutter
 
@@ -78,7 +94,7 @@ def render(template: Path, answers: Mapping[str, str], output: Path) -> Path:
         folder = cookiecutter(
             str(template),
             no_input=True,
-            extra_context={**answers, "_slipway_version": __version__},
+            extra_context={**answers, "_slipway_version": slipway},
             output_dir=str(output / "rendered"),
             default_config=True,
         )
@@ -89,26 +105,7 @@ def render(template: Path, answers: Mapping[str, str], output: Path) -> Path:
 
 def push(root: Path, url: str, message: str) -> str:
     """Commit everything below `root` with exactly this message and push it to main of `url`. Returns the commit."""
-    who = {"NAME": "Slipway", "EMAIL": "slipway@noreply.invalid"}
-    identity = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
-
-    def git(*arguments: str, text: str | None = None) -> str:
-        try:
-            done = subprocess.run(  # noqa: S603 - a list of arguments, never a shell
-                ["git", *arguments],  # noqa: S607 - git is where the build image has it
-                cwd=root,
-                env={**os.environ, **identity, "GIT_TERMINAL_PROMPT": "0"},
-                input=text,
-                text=True,
-                capture_output=True,
-                check=True,
-            )
-        except FileNotFoundError:
-            raise SlipwayError("the command 'git' is not on the PATH") from None
-        except subprocess.CalledProcessError as error:
-            raise SlipwayError(f"git {arguments[0]} failed: {error.stderr.strip() or error.stdout.strip()}") from None
-        return done.stdout.strip()
-
+    git = Git(root)
     git("init", "--quiet", "--initial-branch", BRANCH)
     git("add", "--all")
     # commit-tree takes the message as it is; `git commit` would end it with a line break, and the pipeline compares it.

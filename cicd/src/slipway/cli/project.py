@@ -28,6 +28,9 @@ def add(verbs: Any) -> None:
     first.add_argument("--template", type=Path, required=True, help="the cookiecutter template: a folder or a zip")
     common.add_namespace(first)
     first.set_defaults(run=stamp)
+    later = verbs.add_parser("update", help="offer every project the release's seed code, by a pull request")
+    common.add_namespace(later)
+    later.set_defaults(run=update)
 
 
 def validate(given: argparse.Namespace) -> None:
@@ -67,7 +70,16 @@ def stamp(given: argparse.Namespace) -> None:
             f"SLIPWAY_ANSWERS: given {text!r}, allowed a JSON object of the template's answers"
         ) from None
     progress, session = Progress(), common.session()
-    wanted = Stamp(environment("SLIPWAY_PROJECT"), environment("SLIPWAY_REPOSITORY"), answers)
+    release = environment("SLIPWAY_ASSETS_PREFIX", "")
+    wanted = Stamp(environment("SLIPWAY_PROJECT"), environment("SLIPWAY_REPOSITORY"), answers, release)
     run(session.client("codecommit"), wanted, given.template, progress)
     own = settings.project(session.client("ssm"), common.namespace(given), wanted.project)
     put_placeholder(session.client("s3"), own["bucket"], own["key-arn"], progress)
+
+
+def update(given: argparse.Namespace) -> None:
+    """slipway project update: which release comes from the environment, as the template-update build has it."""
+    from slipway.template import job
+
+    bucket, prefix = environment("SLIPWAY_ASSETS_BUCKET"), environment("SLIPWAY_ASSETS_PREFIX")
+    job.run(common.session(), common.namespace(given), bucket, prefix, Progress())

@@ -23,7 +23,7 @@ COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 
 
 def names(identity: str) -> frozenset[str]:
-    """Names by which a person may be known elsewhere: of an ARN its session or user, of an address also what precedes @.
+    """Names by which a person may be known elsewhere: an ARN by session or user, an address also by what precedes @.
 
     The role of a Studio user is named `<user>--<project>`, and so is the profile; its sessions are all SageMaker.
     """
