@@ -24,6 +24,7 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "codebuild.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
+EVENTS = json.loads(json.dumps(TRUST).replace("codebuild", "events"))
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 STANDARD = {
     "type": "LINUX_CONTAINER", "image": "aws/codebuild/standard:7.0", "computeType": "BUILD_GENERAL1_SMALL",
@@ -533,6 +534,25 @@ def test_events_have_the_documented_shape(cloud: Any, project: Callable[..., str
 
 
 # ---------------------------------------------------------------------- stopping, queueing, restarting
+
+
+def test_a_rule_of_eventbridge_starts_a_build(cloud: Any, project: Callable[..., str]) -> None:
+    """A project is a target: the target's input overrides the build, and the rule is its initiator."""
+    spec = "version: 0.2\nphases: {build: {commands: ['echo said $WORD']}}\n"
+    name = project(spec)
+    codebuild, events = cloud.client("codebuild"), cloud.client("events")
+    arn = codebuild.batch_get_projects(names=[name])["projects"][0]["arn"]
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+    given = {"environmentVariablesOverride": [{"name": "WORD", "value": "hello"}]}
+    target = {"Id": "build", "Arn": arn, "RoleArn": role(cloud, EVENTS), "Input": json.dumps(given)}
+    events.put_targets(Rule=name, Targets=[target])
+    events.put_events(Entries=[{"Source": name, "DetailType": "Test", "Detail": "{}"}])
+    (identifier,) = until(lambda: codebuild.list_builds_for_project(projectName=name)["ids"])
+    build = wait(cloud, identifier)
+    assert (build["buildStatus"], build["initiator"]) == ("SUCCEEDED", f"rule/{name}")
+    assert "said hello" in log(cloud, build)
+    events.remove_targets(Rule=name, Ids=["build"])
+    events.delete_rule(Name=name)
 
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:

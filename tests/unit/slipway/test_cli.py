@@ -100,6 +100,7 @@ def test_there_is_a_buildspec_for_every_job() -> None:
         "package",
         "publish",
         "stamp",
+        "template-update",
         "test",
         "verify",
     ]

@@ -45,6 +45,16 @@ class BuildOperations(ProjectOperations):
         settings = effective(project, call.input)
         return {"build": public(self._start(settings, call))}
 
+    def event_target(
+        self, account: str, region: str, arn: str, payload: Document | None, event: Document, rule_arn: str
+    ) -> None:
+        """An EventBridge rule has a project as its target; `payload`, its input, is StartBuild's, without the project.
+
+        The rule is the initiator. Where it passes the event itself, nothing is overridden.
+        """
+        given = {**(payload or {}), "projectName": arn.split(":", 5)[5].removeprefix("project/")}
+        self.start_build(Call("StartBuild", given, account, region, rule_arn, ""))
+
     def _repeated(self, call: Call) -> Document | None:
         """The build that the same token started within the last five minutes."""
         token = call.input.get("idempotencyToken")
