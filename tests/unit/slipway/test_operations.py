@@ -16,7 +16,7 @@ from slipway.platform import difference, stacks
 from slipway.platform.costs import bill, counting, tables
 from slipway.platform.destroy import stores
 from slipway.platform.destroy.items import Place
-from slipway.platform.preflight import account, check, limits, region
+from slipway.platform.preflight import account, check, limits, network, region
 from slipway.platform.preflight.check import Finding, Subject, Verdict
 from slipway.progress import Progress
 
@@ -152,7 +152,7 @@ def test_endpoints_that_a_zone_lacks_are_told() -> None:
     session.stub("ec2", "describe_availability_zones", {"AvailabilityZones": zones})
     no_stacks(session)
     wanted = subject(session, ZoneCount="2", EndpointSet="essential")
-    names = region.endpoint_services(wanted)
+    names = network.endpoint_services(wanted)
     assert "com.amazonaws.eu-west-1.sagemaker.api" in names
     details = [{"ServiceName": name, "AvailabilityZones": ["eu-west-1a"]} for name in names[1:]]
     session.stub("ec2", "describe_vpc_endpoint_services", {"ServiceDetails": details})

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from slipway.platform.preflight.check import Finding, Subject, Verdict
-from slipway.platform.preflight.region import endpoint_services
+from slipway.platform.preflight.network import endpoint_services
 
 SMALLEST_CONCURRENCY = 10
 # A domain for each of the account's teams is allowed, but not without end.

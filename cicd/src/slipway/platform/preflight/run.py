@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.platform.preflight import account, limits, region
+from slipway.platform.preflight import account, limits, network, region
 from slipway.platform.preflight.check import Check, Finding, Subject, Verdict, run
 
 CHECKS: dict[str, Check] = {
@@ -14,7 +14,8 @@ CHECKS: dict[str, Check] = {
     "remains": account.remains,
     "zones": region.zones,
     "endpoints": region.services,
-    "addresses": region.addresses,
+    "addresses": network.addresses,
+    "existing VPC": network.existing,
     "quotas": limits.quotas,
     "functions": limits.functions,
     "Studio": limits.domains,

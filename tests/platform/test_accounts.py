@@ -1,0 +1,102 @@
+"""One account for all, or one each: what is made where, which mixtures are refused, and how far a role reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.localcloud.conftest import PRODUCTION, STAGING, TOOLING
+from tests.platform.stacks import ASSETS, PREFIX, Account, part
+
+SERVING = ("Release", "StagingRoles", "ProductionRoles")
+TWO = "must be two accounts, or both this one"
+MIXED: list[tuple[dict[str, str], str]] = [
+    ({"StagingAccountId": STAGING, "ProductionAccountId": STAGING}, TWO),
+    ({"StagingAccountId": STAGING}, "ProductionAccountId must be another account, too"),
+    ({"StagingAccountId": STAGING, "ProductionAccountId": TOOLING}, "ProductionAccountId must be another account, too"),
+    ({"StagingAccountId": "staging"}, "must be an account id of 12 digits, or empty"),
+]
+
+
+def given(account: Account, **parameters: str) -> dict[str, str]:
+    return {"AssetsBucket": f"{ASSETS}-{account.number}", "AssetsPrefix": PREFIX, **parameters}
+
+
+@pytest.mark.parametrize(("parameters", "expected"), MIXED, ids=lambda value: str(value))
+def test_half_shared_accounts_are_refused(parameters: dict[str, str], expected: str, tooling: Account) -> None:
+    """Protects from a platform whose production serves beside people's work by an oversight."""
+    with pytest.raises(ClientError) as error:
+        tooling.deploy("slipway-refused", part("platform", "Settings"), given(tooling, **parameters))
+    assert expected in error.value.response["Error"]["Message"]
+    assert not tooling.exists("slipway-refused")
+
+
+@pytest.fixture
+def settings(tooling: Account) -> Iterator[Account]:
+    yield tooling
+    for stack in ("slipway-projects", "slipway-platform"):
+        if tooling.exists(stack):
+            assert tooling.delete(stack).status == "DELETE_COMPLETE"
+
+
+def serving(account: Account, **accounts: str) -> set[str]:
+    """What the tooling account serves with these accounts, once the platform's settings and then that are deployed."""
+    ended = account.deploy("slipway-platform", part("platform", "Settings"), given(account, **accounts))
+    assert ended.status.endswith("_COMPLETE"), ended.reasons
+    ended = account.deploy("slipway-projects", part("projects", *SERVING), given(account))
+    assert ended.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), ended.reasons
+    return account.nested("slipway-projects")
+
+
+def test_without_an_account_the_platform_serves_itself(settings: Account) -> None:
+    """Protects the first try: staging and production are here, each with roles of its own, under one key."""
+    assert serving(settings) == set(SERVING)
+    for name in ("staging", "production"):
+        assert settings.parameter(f"/slipway/platform/accounts/{name}") == TOOLING
+    roles = {role["RoleName"] for role in settings.client("iam").list_roles()["Roles"]}
+    for work in ("deployer", "cloudformation", "verifier"):
+        assert {f"slipway-release-{work}-staging", f"slipway-release-{work}-production"} <= roles
+    assert settings.parameter("/slipway/platform/release/key-arn").split(":")[4] == TOOLING
+
+
+def test_production_alone_may_have_its_own_account(settings: Account) -> None:
+    """Protects the way from one account to more: production moves out, staging stays, and nothing of it is lost."""
+    assert serving(settings) == set(SERVING)
+    key = settings.parameter("/slipway/platform/release/key-arn")
+    assert serving(settings, ProductionAccountId=PRODUCTION) == {"Release", "StagingRoles"}
+    assert settings.parameter("/slipway/platform/accounts/production") == PRODUCTION
+    assert settings.parameter("/slipway/platform/release/key-arn") == key
+
+
+def test_staging_cannot_touch_production_in_the_same_account(settings: Account) -> None:
+    """Protects production from a bundle that nobody approved, where no wall of accounts stands between."""
+    serving(settings)
+    iam = settings.client("iam")
+
+    def allowed(role: str, action: str, resource: str, **tags: str) -> bool:
+        context = [
+            {"ContextKeyName": f"aws:ResourceTag/{key}", "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for key, value in tags.items()
+        ]
+        answer: dict[str, Any] = iam.simulate_principal_policy(
+            PolicySourceArn=f"arn:aws:iam::{TOOLING}:role/slipway-release-{role}", ActionNames=[action],
+            ResourceArns=[f"arn:aws:sagemaker:eu-west-1:{TOOLING}:{resource}"], ContextEntries=context,
+        )  # fmt: skip
+        return bool(answer["EvaluationResults"][0]["EvalDecision"] == "allowed")
+
+    staging, production = "endpoint/slipway-flights-staging", "endpoint/slipway-flights-production"
+    for action in ("sagemaker:DeleteEndpoint", "sagemaker:UpdateEndpoint"):
+        assert allowed("cloudformation-staging", action, staging)
+        assert not allowed("cloudformation-staging", action, production)
+        assert allowed("cloudformation-production", action, production)
+    assert allowed("verifier-staging", "sagemaker:InvokeEndpoint", staging)
+    assert not allowed("verifier-staging", "sagemaker:InvokeEndpoint", production)
+    mine = {"Namespace": "slipway", "Environment": "staging"}
+    assert allowed("cloudformation-staging", "sagemaker:DeleteModel", "model/a", **mine)
+    assert not allowed(
+        "cloudformation-staging", "sagemaker:DeleteModel", "model/a", **{**mine, "Environment": "production"}
+    )
+    assert not allowed("cloudformation-staging", "sagemaker:DeleteModel", "model/a", Namespace="slipway")
