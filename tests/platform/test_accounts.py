@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.localcloud.conftest import PRODUCTION, STAGING, TOOLING
-from tests.platform.stacks import ASSETS, PREFIX, Account, part
+from tests.platform.stacks import ASSETS, PREFIX, Account, part, template
 
 SERVING = ("Release", "StagingRoles", "ProductionRoles")
 TWO = "must be two accounts, or both this one"
@@ -37,7 +37,7 @@ def test_half_shared_accounts_are_refused(parameters: dict[str, str], expected: 
 @pytest.fixture
 def settings(tooling: Account) -> Iterator[Account]:
     yield tooling
-    for stack in ("slipway-projects", "slipway-platform"):
+    for stack in ("slipway-delivery", "slipway-roles", "slipway-projects", "slipway-platform"):
         if tooling.exists(stack):
             assert tooling.delete(stack).status == "DELETE_COMPLETE"
 
@@ -100,3 +100,41 @@ def test_staging_cannot_touch_production_in_the_same_account(settings: Account) 
         "cloudformation-staging", "sagemaker:DeleteModel", "model/a", **{**mine, "Environment": "production"}
     )
     assert not allowed("cloudformation-staging", "sagemaker:DeleteModel", "model/a", Namespace="slipway")
+
+
+def delivered(account: Account) -> tuple[list[str], set[str]]:
+    """The stages of the delivery pipeline behind Publish, and the roles of accounts that its own role may take."""
+    account.client("ssm").put_parameter(
+        Name="/slipway/platform/builds/publish-project", Value="slipway-publish", Type="String", Overwrite=True
+    )
+    key = f"arn:aws:kms:eu-west-1:{TOOLING}:key/0d9d6f2e-0000-4000-8000-000000000000"
+    store = {"KeyArn": key, "Bucket": f"{ASSETS}-{TOOLING}"}
+    ended = account.deploy("slipway-roles", template("delivery-roles"), store)
+    assert ended.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), ended.reasons
+    builds = {f"{name}Project": f"slipway-delivery-{name.lower()}" for name in ("Validate", "Package", "Changes")}
+    role = f"arn:aws:iam::{TOOLING}:role/slipway-delivery"
+    ended = account.deploy(
+        "slipway-delivery", template("delivery-pipeline"), {**store, **builds, "PipelineRoleArn": role}
+    )
+    assert ended.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), ended.reasons
+    pipeline = account.client("codepipeline").get_pipeline(name="slipway-delivery")["pipeline"]
+    stages = [stage["name"] for stage in pipeline["stages"]]
+    policy = account.client("iam").get_role_policy(RoleName="slipway-delivery", PolicyName="deliver")["PolicyDocument"]
+    taken = [one["Resource"] for one in policy["Statement"] if one["Action"] == "sts:AssumeRole"]
+    return stages[stages.index("Publish") + 1 :], {arn.split(":")[4] for resource in taken for arn in resource}
+
+
+def test_an_account_of_its_own_is_a_stage_of_the_delivery(settings: Account) -> None:
+    """Protects the delivery in one account: it asks no role that nobody made; what is apart is delivered by a stage."""
+    account = settings
+    for accounts, expected in (
+        ({}, ([], set())),
+        ({"ProductionAccountId": PRODUCTION}, (["Production"], {PRODUCTION})),
+        (
+            {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION},
+            (["Staging", "Production"], {STAGING, PRODUCTION}),
+        ),
+    ):
+        ended = account.deploy("slipway-platform", part("platform", "Settings"), given(account, **accounts))
+        assert ended.status.endswith("_COMPLETE"), ended.reasons
+        assert delivered(account) == expected

@@ -37,3 +37,14 @@ def test_lengths_are_those_that_patterns_allow() -> None:
             if name in template.parameters:
                 low, high = map(int, re.findall(r"\{(\d+),(\d+)\}", template.parameters[name]["AllowedPattern"])[0])
                 assert (low, high + 2) == (1, LONGEST[name]), f"{template.name}: {name}"
+
+
+@pytest.mark.parametrize("root", ["bootstrap", "guardrails", "platform", "workload"])
+def test_a_namespace_that_aws_keeps_for_itself_is_refused(root: str) -> None:
+    """Protects the first deployment: S3 refuses such buckets, Parameter Store such contracts, some stacks later."""
+    template = next(found for found in ALL if found.name == f"cfn/{root}.yaml")
+    pattern = template.parameters["Namespace"]["AllowedPattern"]
+    for name in ("aws-ml", "ssm", "sthree", "xn--a", "amzn-s3", "a", "Slipway", "1st", "ml-", "ml_x", "toolong-name"):
+        assert not re.match(pattern, name), name
+    for name in ("slipway", "ml1", "a-b", "draws", "x-aws"):
+        assert re.match(pattern, name), name
