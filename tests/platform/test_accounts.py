@@ -102,6 +102,32 @@ def test_staging_cannot_touch_production_in_the_same_account(settings: Account) 
     assert not allowed("cloudformation-staging", "sagemaker:DeleteModel", "model/a", Namespace="slipway")
 
 
+def test_an_endpoint_of_release_0_1_0_can_be_removed_where_it_is(production: Account) -> None:
+    """Protects the upgrade: the role that made its stack is gone, and this one removes what names no environment."""
+    parameters = given(production, ToolingAccountId=TOOLING, Environment="production")
+    ended = production.deploy("slipway-workload", part("workload", "Release", "ReleaseRoles"), parameters)
+    assert ended.status == "CREATE_COMPLETE", ended.reasons
+
+    def may_delete(**tags: str) -> bool:
+        context = [
+            {"ContextKeyName": f"aws:ResourceTag/{key}", "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for key, value in tags.items()
+        ]
+        answer = production.client("iam").simulate_principal_policy(
+            PolicySourceArn=f"arn:aws:iam::{PRODUCTION}:role/slipway-release-cloudformation-production",
+            ActionNames=["sagemaker:DeleteEndpoint"],
+            ResourceArns=[f"arn:aws:sagemaker:eu-west-1:{PRODUCTION}:endpoint/slipway-flights"], ContextEntries=context,
+        )  # fmt: skip
+        return bool(answer["EvaluationResults"][0]["EvalDecision"] == "allowed")
+
+    try:
+        assert may_delete(Namespace="slipway")
+        assert not may_delete(Namespace="slipway", Environment="staging")
+        assert not may_delete(Namespace="another")
+    finally:
+        assert production.delete("slipway-workload").status == "DELETE_COMPLETE"
+
+
 def delivered(account: Account) -> tuple[list[str], set[str]]:
     """The stages of the delivery pipeline behind Publish, and the roles of accounts that its own role may take."""
     account.client("ssm").put_parameter(
