@@ -75,8 +75,8 @@ workload: $(VENV)/.demo ## A staging or production account of its own: TOOLING=<
 	@$(if $(filter no,$(PREFLIGHT)),,$(BIN)/slipway platform preflight --root workload $(GIVEN) &&) $(BIN)/slipway platform workload $(GIVEN)
 
 .PHONY: destroy
-destroy: $(VENV)/.demo ## Remove the platform from an account, as its administrator; lists, asks, leaves nothing
-	@$(BIN)/slipway platform destroy
+destroy: $(VENV)/.demo ## Remove the platform from an account, as its administrator; lists, asks: KEEP=data, or AUDIT=yes as the last step
+	@$(BIN)/slipway platform destroy $(if $(filter data,$(KEEP)),--keep-data) $(if $(filter yes,$(AUDIT)),--audit)
 
 .PHONY: cost
 cost: $(VENV)/.demo ## What the platform costs a month, from the templates and a dated price list: ACCOUNTS=1|3 SET=essential|full ZONES=2 PROJECTS=1
@@ -95,8 +95,8 @@ deliver: $(VENV)/.demo ## The pipeline that deploys the platform from its reposi
 
 ##@ Test
 .PHONY: test
-test: $(VENV)/.test ## Every test but test-faults and test-delivery
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not delivery" tests
+test: $(VENV)/.test ## Every test but test-faults, test-delivery and test-upgrade
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not delivery and not upgrade" tests
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## Unit and property tests alone
@@ -129,6 +129,10 @@ test-delivery: $(VENV)/.test ## A push to the platform's repository changes the 
 .PHONY: test-taskcat
 test-taskcat: $(VENV)/.test .venv-taskcat/.done ## The scenarios of .taskcat.yml, deployed and deleted by taskcat: SCENARIO=one-account
 	@$(BIN)/python -m tests.taskcat $(SCENARIO)
+
+.PHONY: test-upgrade
+test-upgrade: $(VENV)/.test ## Deploy and use release 0.1.0, bring it up to date, go on working, remove it (a quarter of an hour)
+	@$(BIN)/python -m pytest -m upgrade tests/upgrade
 
 .PHONY: test-faults
 test-faults: $(VENV)/.test ## Break a running loop on purpose: bad input, Ctrl-C, concurrency (a quarter of an hour)

@@ -19,6 +19,7 @@ import pytest
 
 from localcloud.core.base.snapshot import join
 from tests.localcloud.conftest import PRODUCTION, REGION, STAGING, TOOLING, LocalCloud, free_port
+from tests.upgrade.kept import data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = "alpha"
@@ -78,6 +79,17 @@ class Platform:
             for module, pieces in groupby(rows, key=lambda row: row[0]):
                 found |= set(_flat(module, json.loads(join(piece[1:] for piece in pieces))))
         return {record for record in found if not NO_RESOURCE.match(record)}
+
+    def data(self) -> dict[str, str]:
+        """What keeps data in buckets, repositories and registries, and the keys."""
+        found = data(lambda account, service: self.cloud.client(service, account))
+        kinds = ("objects", "commits", "packages", "models", "images", "keys")
+        return {name: content for name, content in found.items() if name.startswith(kinds)}
+
+    def lost(self, before: dict[str, str]) -> list[str]:
+        """What is gone, or holds something else: aliases are names, not data."""
+        after = self.data()
+        return [name for name in before if "alias/" not in name and after.get(name) != before[name]]
 
     def launch(self, name: str) -> str:
         """Launch a project from the catalogue. Returns how it ended."""

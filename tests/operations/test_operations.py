@@ -20,6 +20,7 @@ from tests.operations.conftest import PROJECT, REPOSITORY, Platform
 
 pytestmark = pytest.mark.xdist_group("operations")
 DEVELOPER = "FullStackDeveloper"
+BUCKET, AUDIT = (f"slipway-{name}-{TOOLING}-eu-west-1" for name in (PROJECT, "audit"))
 
 
 def stacks(platform: Platform) -> dict[str, str]:
@@ -147,16 +148,48 @@ def test_destroy_leaves_other_platforms_alone(platform: Platform) -> None:
     logs.delete_log_group(logGroupName="/aws/lambda/slipway-two-x")
 
 
-def test_an_interrupted_destroy_goes_on_and_leaves_nothing(platform: Platform) -> None:
-    """Protects the bill: after a removal, interrupted and taken up again, every service holds what it held before."""
-    bucket = f"slipway-{PROJECT}-{TOOLING}-eu-west-1"
-    s3 = platform.cloud.client("s3")
-    for body in (b"1", b"2"):
-        s3.put_object(Bucket=bucket, Key="models/model.tar.gz", Body=body)
-    s3.delete_object(Bucket=bucket, Key="models/model.tar.gz")
-    s3.create_multipart_upload(Bucket=bucket, Key="unfinished")
+def test_the_audit_is_not_removed_before_what_it_watches(platform: Platform) -> None:
+    """Protects the records: who removes a platform is seen to the end, and the reason of the refusal is told."""
+    before = platform.records()
+    refused = platform.slipway("destroy", "--audit", "--yes")
+    assert refused.returncode == 1
+    assert re.search(r"the audit was not removed: \d+ things of the platform still stand", refused.stderr)
+    assert "First: slipway platform destroy --namespace slipway" in refused.stderr
+    assert platform.records() == before
 
-    process = platform.start("destroy", "--yes", "--key-days", "7")
+
+def fill(platform: Platform) -> str:
+    """What people leave behind: objects, an unfinished upload, a model, a person with a space. Returns the homes."""
+    s3, sagemaker = platform.cloud.client("s3"), platform.cloud.client("sagemaker")
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket=BUCKET, Key="models/model.tar.gz", Body=body)
+    s3.delete_object(Bucket=BUCKET, Key="models/model.tar.gz")
+    s3.create_multipart_upload(Bucket=BUCKET, Key="unfinished")
+    s3.put_object(Bucket=f"slipway-lake-{TOOLING}-eu-west-1", Key="curated/a/data.csv", Body=b"a,b\n1,2\n")
+    s3.put_object(Bucket=AUDIT, Key=f"AWSLogs/{TOOLING}/record.json", Body=b"{}")
+    image = f"{TOOLING}.dkr.ecr.eu-west-1.amazonaws.com/slipway/{PROJECT}-inference@sha256:{'0' * 64}"
+    sagemaker.create_model_package(
+        ModelPackageGroupName=f"slipway-{PROJECT}", ModelApprovalStatus="Approved",
+        InferenceSpecification={
+            "Containers": [{"Image": image, "ModelDataUrl": f"s3://{BUCKET}/models/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )  # fmt: skip
+    domain = sagemaker.list_domains()["Domains"][0]["DomainId"]
+    sagemaker.create_user_profile(DomainId=domain, UserProfileName="somebody")
+    sagemaker.create_space(
+        DomainId=domain, SpaceName="theirs", OwnershipSettings={"OwnerUserProfileName": "somebody"},
+        SpaceSharingSettings={"SharingType": "Private"}, SpaceSettings={"AppType": "JupyterLab"},
+    )  # fmt: skip
+    sagemaker.create_app(DomainId=domain, SpaceName="theirs", AppType="JupyterLab", AppName="default")
+    return str(sagemaker.describe_domain(DomainId=domain)["HomeEfsFileSystemId"])
+
+
+def test_an_interrupted_destroy_goes_on_and_keeps_the_data_that_it_was_told_to_keep(platform: Platform) -> None:
+    """Protects what people made: every stack goes; lake, buckets, commits, packages, models, homes and keys stay."""
+    homes = fill(platform)
+    before = platform.data()
+    process = platform.start("destroy", "--yes", "--keep-data")
     assert process.stdout
     for line in process.stdout:
         if "stack slipway-platform: removing" in line:
@@ -166,9 +199,34 @@ def test_an_interrupted_destroy_goes_on_and_leaves_nothing(platform: Platform) -
     assert process.wait(timeout=120) == 130, rest
     assert "interrupted" in rest
 
+    done = platform.slipway("destroy", "--yes", "--keep-data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing left but the data and the audit" in done.stdout + done.stderr
+    assert "until: slipway platform destroy --namespace slipway\n" in done.stdout
+    for named in (BUCKET, f"slipway-lake-{TOOLING}", homes, "model versions", "git repository", "package domain"):
+        assert named in done.stdout.rpartition("Kept")[2]
+    assert {name for name in stacks(platform) if not re.match("slipway-(audit|guardrails)", name)} == set()
+    assert platform.lost(before) == []
+    efs = platform.cloud.client("efs")
+    assert [one["FileSystemId"] for one in efs.describe_file_systems()["FileSystems"]] == [homes]
+    assert efs.describe_mount_targets(FileSystemId=homes)["MountTargets"] == []
+
+
+def test_what_was_kept_is_removed_by_the_command_that_was_told(platform: Platform) -> None:
+    """Protects the bill: data that was kept is found again when no stack tells of it any more; the audit stands."""
     done = platform.slipway("destroy", "--yes", "--key-days", "7")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing left" in done.stdout
+    assert "nothing left but the audit" in done.stdout + done.stderr
+    assert "slipway platform destroy --namespace slipway --audit" in done.stdout
+    assert platform.cloud.client("s3").list_objects_v2(Bucket=AUDIT)["KeyCount"] >= 1
+    assert platform.cloud.client("cloudtrail").get_trail_status(Name="slipway-audit")["IsLogging"] is True
+
+
+def test_the_audit_goes_last_and_leaves_nothing(platform: Platform) -> None:
+    """Protects the bill: after the last step every service holds what it held before the platform came."""
+    done = platform.slipway("destroy", "--audit", "--yes", "--key-days", "7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "removed, nothing left\n" in done.stdout + done.stderr
     time.sleep(1)
     assert platform.records() - platform.before == set()
     assert platform.before - platform.records() == set()
@@ -176,8 +234,7 @@ def test_an_interrupted_destroy_goes_on_and_leaves_nothing(platform: Platform) -
     for key in keys.list_keys()["Keys"]:
         about = keys.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
         assert about["KeyState"] == "PendingDeletion"
-
-    again = platform.slipway("destroy", "--yes")
+    again = platform.slipway("destroy", "--audit", "--yes")
     assert again.returncode == 0, again.stderr
     assert "there is nothing" in again.stdout
 

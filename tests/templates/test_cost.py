@@ -20,6 +20,7 @@ REMOVED_BY = {
     "AWS::KMS::Key": stores.keys,
     "AWS::Logs::LogGroup": stores.logs,
     "AWS::S3::Bucket": stores.buckets,
+    "AWS::S3::BucketPolicy": stores.buckets,  # goes with its bucket
     "AWS::SageMaker::Domain": machine_learning.domains,
     "AWS::SageMaker::MlflowTrackingServer": machine_learning.records,
     "AWS::SageMaker::ModelPackageGroup": machine_learning.model_versions,

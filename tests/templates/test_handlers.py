@@ -253,3 +253,57 @@ def test_nothing_is_argued_that_no_handler_calls() -> None:
         if not any(fnmatch.fnmatchcase(action, pattern) for action in used[kind])
     ]
     assert not stale, stale
+
+
+# Role → action (or pattern) that no handler is known to call → why the role has it all the same.
+BEYOND_HANDLERS: dict[str, dict[str, str]] = {
+    "platform-deployer": {
+        "cloudformation:*": "nested stacks, and templates with loops, of which CloudFormation makes change sets",
+        "codebuild:*": "the registry has no handlers for AWS::CodeBuild::Project",
+        "codeconnections:PassConnection": "the registry names the service as before, codestar-connections",
+        "ec2:DescribeAvailabilityZones": "Fn::GetAZs",
+        "lambda:InvokeFunction": "custom resources",
+        "secretsmanager:GetSecretValue": "a dynamic reference: the company's identity provider",
+    },
+    "launch-project": {
+        "cloudformation:*": "nested stacks, and templates with loops, of which CloudFormation makes change sets",
+        "codebuild:*": "the registry has no handlers for AWS::CodeBuild::Project",
+        "ec2:Describe*": "parameters that are typed as a VPC, subnets and groups are looked up",
+        "kms:Decrypt": "the templates of a release are encrypted",
+        "lambda:InvokeFunction": "custom resources",
+    },
+    "release-cloudformation": {
+        "ec2:Describe*": "parameters that are typed as subnets and groups are looked up",
+        "kms:CreateGrant": "SageMaker encrypts the volumes of an endpoint; the registry does not say so",
+        "sagemaker:DescribeModelPackage": "a model is made of a package of another account",
+        "ssm:GetParameters": "parameters that are contracts are looked up",
+    },
+}
+
+
+@functools.cache
+def uncalled(role: str) -> list[str]:
+    """What a role may do that no handler of what it deploys calls."""
+    name, owner, start = DEPLOYED_BY[role]
+    called = {action for kind in deployed_with(start) for found in handlers(kind).values() for action in found}
+    granted = {
+        action
+        for template in templates()
+        if fnmatch.fnmatch(template.name, name)
+        for action in allowed(template, owner)
+    }
+    return sorted(action for action in granted if not any(fnmatch_iam(one, action) for one in called))
+
+
+@pytest.mark.parametrize("role", DEPLOYED_BY)
+def test_cloudformation_may_not_do_more_than_its_handlers(role: str) -> None:
+    """Protects least privilege: what nothing that is deployed needs any more is taken away again."""
+    found = [action for action in uncalled(role) if not any(fnmatch_iam(action, one) for one in BEYOND_HANDLERS[role])]
+    assert not found, f"{role} may {', '.join(found)}: take it away, or say in BEYOND_HANDLERS why not"
+
+
+@pytest.mark.parametrize("role", DEPLOYED_BY)
+def test_what_is_said_to_be_beyond_handlers_is_granted_and_is(role: str) -> None:
+    """Protects the list above from growing old; what it takes out of the test before, that test would find."""
+    stale = [one for one in BEYOND_HANDLERS[role] if not any(fnmatch_iam(action, one) for action in uncalled(role))]
+    assert stale == []

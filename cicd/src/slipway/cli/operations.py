@@ -114,7 +114,16 @@ def _add_destroy(verbs: Any) -> None:
     common.add_namespace(verb)
     verb.add_argument("--dry-run", action="store_true", help="list what would be removed, and stop")
     verb.add_argument("--yes", action="store_true", help="do not ask (for automation)")
-    verb.add_argument("--keep-data", action="store_true", help="leave buckets, images, repositories, logs and keys")
+    verb.add_argument(
+        "--keep-data",
+        action="store_true",
+        help="leave buckets, repositories, images, packages, model versions, homes, users, logs and their keys",
+    )
+    verb.add_argument(
+        "--audit",
+        action="store_true",
+        help="remove the audit with its records, and the guardrails: last, when nothing is left that they watch",
+    )
     verb.add_argument(
         "--key-days", type=int, default=30, choices=range(7, 31), metavar="7-30",
         help="days until a key is deleted for good (default: 30)",
@@ -128,12 +137,17 @@ def destroy(given: argparse.Namespace) -> None:
 
     progress = Progress()
     namespace = common.namespace(given)
-    where = destroyer.place(common.session(), namespace, progress, key_days=given.key_days, keep_data=given.keep_data)
+    where = destroyer.place(
+        common.session(), namespace, progress, key_days=given.key_days, keep_data=given.keep_data, audit=given.audit
+    )
     print(f"platform {namespace} in account {where.account}, region {where.region}")
+    if given.audit:
+        destroyer.refuse_while_watched(where)
     plan = destroyer.listed(where)
     print(destroyer.describe(where, plan) or "  there is nothing")
     _tell_unknown(where.unknown)
     if given.dry_run or not any(items for _, items in plan):
+        _tell_kept(destroyer, where)
         return
     lost = destroyer.losses(where, plan)
     if lost:
@@ -144,7 +158,21 @@ def destroy(given: argparse.Namespace) -> None:
     destroyer.verify(where)
     _tell_unknown(where.unknown)
     _tell_tagged(destroyer, where)
-    progress.say(f"{removed} removed, nothing left{' but the data' if given.keep_data else ''}")
+    left = [*(["the data"] if destroyer.kept(where) else []), *(["the audit"] if where.held else [])]
+    progress.say(f"{removed} removed, nothing left{' but ' if left else ''}{' and '.join(left)}")
+    _tell_kept(destroyer, where)
+
+
+def _tell_kept(destroyer: Any, where: Any) -> None:
+    """What stays, and the command that removes it one day."""
+    command = f"slipway platform destroy --namespace {where.namespace}"
+    if kept := destroyer.kept(where):
+        print(f"\nKept, with what it costs, until: {command}")
+        print(table([(item.kind, item.name, item.detail) for item in kept], ("what", "name", "holds")))
+    if where.held:
+        print(
+            f"\nThe audit stays, with its records and the guardrails, until the administrator asks: {command} --audit"
+        )
 
 
 def _tell_tagged(destroyer: Any, where: Any) -> None:

@@ -45,7 +45,9 @@ class Place:
 
     Args:
         key_days: how long a key waits for its deletion, 7 to 30 days.
+        audit: whether the audit goes too; it outlives what it watches, and goes by a step of its own.
         others: namespaces of the account's other platforms.
+        held: names of what the stacks hold that stay for the audit.
         unknown: what AWS did not let the caller look for, with the reason.
     """
 
@@ -55,7 +57,9 @@ class Place:
     sleep: Callable[[float], None]
     key_days: int = 30
     keep_data: bool = False
+    audit: bool = False
     others: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
     unknown: dict[str, str] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
     _identity: dict[str, str] = field(default_factory=dict)

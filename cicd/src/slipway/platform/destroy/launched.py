@@ -9,13 +9,15 @@ from botocore.exceptions import ClientError
 
 from slipway.errors import SlipwayError
 from slipway.platform import stacks
-from slipway.platform.deploy import BOOTSTRAP
+from slipway.platform.deploy import AUDIT, BOOTSTRAP
 from slipway.platform.destroy import network
-from slipway.platform.destroy.items import Item, Place, many, pages, tags_of
+from slipway.platform.destroy.items import Item, Place, gone, many, pages, tags_of
 from slipway.polling import pauses
 
 # What `slipway platform deploy` and `workload` made.
 ROOTS = ("platform", "workload")
+# What stays as long as the account is audited: the audit, and the boundary of its roles.
+WATCHING = (AUDIT, "guardrails")
 ATTEMPTS = 3
 
 
@@ -77,7 +79,7 @@ def _roots(place: Place) -> list[dict[str, Any]]:
 
 def others(place: Place) -> list[Item]:
     """Stacks beside the platform's own: those that pipelines deployed, and what a launch left."""
-    own = {f"{place.namespace}-{root}" for root in (*ROOTS, *BOOTSTRAP)}
+    own = {f"{place.namespace}-{root}" for root in (*ROOTS, *BOOTSTRAP, AUDIT)}
     return [
         _stack(place, stack)
         for stack in _roots(place)
@@ -111,17 +113,38 @@ def platform(place: Place) -> list[Item]:
 
 
 def foundation(place: Place) -> list[Item]:
-    """What the administrator deployed before everything else, the last first."""
+    """What the administrator deployed, the last first: the audit only where it was asked for, and what it stands on."""
     standing = {stack["StackName"]: stack for stack in _roots(place)}
-    names = [f"{place.namespace}-{root}" for root in reversed(BOOTSTRAP)]
+    staying = WATCHING if watched(place) and not place.audit else ()
+    names = [f"{place.namespace}-{root}" for root in (AUDIT, *reversed(BOOTSTRAP)) if root not in staying]
     return [_stack(place, standing[name]) for name in names if name in standing]
 
 
+def watched(place: Place) -> bool:
+    """Whether the audit stands."""
+    return stacks.status_of(place.client("cloudformation"), f"{place.namespace}-{AUDIT}") is not None
+
+
+def held(place: Place) -> frozenset[str]:
+    """The names of everything that the audit's stacks, and those that it stands on, hold."""
+    names: set[str] = set()
+    waiting = [f"{place.namespace}-{root}" for root in WATCHING]
+    while waiting:
+        for resource in gone(partial(_resources, place, waiting.pop())) or []:
+            names.add(resource.get("PhysicalResourceId", ""))
+            if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                waiting.append(resource["PhysicalResourceId"])
+    return frozenset(names - {""})
+
+
+def _resources(place: Place, stack: str) -> list[dict[str, Any]]:
+    client = place.client("cloudformation")
+    return list(pages(client, "list_stack_resources", "StackResourceSummaries", StackName=stack))
+
+
 def _stack(place: Place, stack: dict[str, Any]) -> Item:
-    resources = pages(
-        place.client("cloudformation"), "list_stack_resources", "StackResourceSummaries", StackName=stack["StackId"]
-    )
-    detail = f"{many(sum(1 for _ in resources), 'resource')}, {stack['StackStatus'].lower()}"
+    count = len(_resources(place, stack["StackId"]))
+    detail = f"{many(count, 'resource')}, {stack['StackStatus'].lower()}"
     return Item("stack", stack["StackName"], partial(_remove_stack, place, stack["StackName"]), detail)
 
 

@@ -13,6 +13,8 @@ from slipway.platform.destroy.items import Item, Place, gone, many, pages, tags_
 from slipway.polling import pauses
 
 WAIT_SECONDS = 1800.0
+# SageMaker's tag on the file system of a domain's homes.
+MANAGED = "ManagedByAmazonSageMakerResource"
 BUILDS_AT_ONCE = 100
 # Kind in words → (list operation, key of the list, member that names it, member with its ARN, delete operation,
 # argument that names it there, whether data is lost). In the order of removal.
@@ -165,11 +167,22 @@ def _remove_domain(place: Place, domain: str) -> None:
         lambda: gone(partial(sagemaker.describe_domain, DomainId=domain)) is None,
     )
     if place.keep_data and about.get("HomeEfsFileSystemId"):
-        _unmount(place, about["HomeEfsFileSystemId"])
+        _keep_homes(place, about["HomeEfsFileSystemId"])
 
 
-def _unmount(place: Place, file_system: str) -> None:
-    """Keep a file system, but take it out of the subnets, which could not be deleted with it."""
+def _keep_homes(place: Place, file_system: str) -> None:
+    """Keep a file system from the clean-up of the platform's stack, which removes the homes of domains that are gone.
+
+    It tells them by the tag that SageMaker gave them; that of the platform stays, and a later run finds them by it.
+    """
+    efs = place.client("efs")
+    unmount(place, file_system)
+    efs.tag_resource(ResourceId=file_system, Tags=[{"Key": "Namespace", "Value": place.namespace}])
+    efs.untag_resource(ResourceId=file_system, TagKeys=[MANAGED])
+
+
+def unmount(place: Place, file_system: str) -> None:
+    """Take a file system out of the subnets, which could not be deleted with it."""
     efs = place.client("efs")
 
     def targets() -> list[str]:

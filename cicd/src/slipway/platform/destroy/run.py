@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ class Stage:
 
 
 def _ordinary(place: Place, name: str) -> bool:
-    return not _of_releases(place, name) and not _of_access_logs(place, name)
+    return not any(which(place, name) for which in (_of_releases, _of_access_logs, _of_audit))
 
 
 def _of_releases(place: Place, name: str) -> bool:
@@ -35,6 +35,10 @@ def _of_releases(place: Place, name: str) -> bool:
 
 def _of_access_logs(place: Place, name: str) -> bool:
     return name == f"{place.namespace}-logs-{place.account}-{place.region}"
+
+
+def _of_audit(place: Place, name: str) -> bool:
+    return name == f"{place.namespace}-audit-{place.account}-{place.region}"
 
 
 def _buckets(place: Place, which: Callable[[Place, str], bool]) -> list[Item]:
@@ -46,7 +50,7 @@ def _records(*, data: bool) -> tuple[Lister, ...]:
 
 
 # The order: what people launched, with the roles of the platform that it needs to go; what lies in the network; the
-# platform; what its stacks retain; the deployer's role and the guardrails; last what received the logs of all that.
+# platform; what its stacks retain; what the administrator deployed; last what received the records of all that.
 STAGES = (
     Stage("what people launched", (launched.products, launched.abandoned, launched.others)),
     Stage("endpoints, models and pipelines that no stack holds", _records(data=False)),
@@ -59,15 +63,18 @@ STAGES = (
     Stage(
         "what the stacks retain",
         (
-            people.user_pools, machine_learning.model_versions, stores.images, stores.packages, stores.repositories,
-            partial(_buckets, which=_ordinary),
+            people.user_pools, people.homes, machine_learning.model_versions, stores.images, stores.packages,
+            stores.repositories, partial(_buckets, which=_ordinary),
         ),
         keeps=True,
     ),
     Stage("the account's foundation", (launched.foundation,)),
     Stage(
         "releases, logs and keys",
-        (partial(_buckets, which=_of_releases), partial(_buckets, which=_of_access_logs), stores.logs, stores.keys),
+        (
+            partial(_buckets, which=_of_audit), partial(_buckets, which=_of_releases),
+            partial(_buckets, which=_of_access_logs), stores.logs, stores.keys,
+        ),
         keeps=True,
     ),
     Stage("names", (stores.parameters, stores.aliases)),
@@ -81,16 +88,19 @@ def place(
     *,
     key_days: int = 30,
     keep_data: bool = False,
+    audit: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Place:
     """Where to remove from, with the other platforms of the account, whose names may begin alike."""
-    made = Place(session, namespace, progress, sleep, key_days, keep_data)
+    made = Place(session, namespace, progress, sleep, key_days, keep_data, audit)
     names = set()
     for stack in pages(made.client("cloudformation"), "describe_stacks", "Stacks"):
         other = tags_of(stack.get("Tags")).get("Namespace")
         if other and other != namespace:
             names.add(other)
     made.others = frozenset(names)
+    if not audit and launched.watched(made):
+        made.held = launched.held(made)
     return made
 
 
@@ -101,7 +111,8 @@ def listed(where: Place) -> list[tuple[Stage, list[Item]]]:
 
 def _items(where: Place, stage: Stage) -> Iterator[Item]:
     for number, lister in enumerate(stage.listers):
-        yield from where.looked(f"{stage.title}: {_what(lister, number)}", partial(lister, where))
+        found = where.looked(f"{stage.title}: {_what(lister, number)}", partial(lister, where))
+        yield from (item for item in found if item.name not in where.held)
 
 
 def _what(lister: Lister, number: int) -> str:
@@ -161,4 +172,27 @@ def tagged(where: Place) -> list[str]:
     arns = [
         entry["ResourceARN"] for entry in pages(index, "get_resources", "ResourceTagMappingList", TagFilters=filters)
     ]
-    return sorted(arn for arn in arns if ":kms:" not in arn)
+    return sorted(arn for arn in arns if ":kms:" not in arn and not _held(where, arn))
+
+
+def _held(where: Place, arn: str) -> bool:
+    resource = arn.split(":", 5)[-1]
+    return arn in where.held or any(resource.endswith(name) for name in where.held)
+
+
+def kept(where: Place) -> list[Item]:
+    """What holds data and was left."""
+    return [item for stage, items in listed(where) if where.keep_data and stage.keeps for item in items]
+
+
+def refuse_while_watched(where: Place) -> None:
+    """The audit goes last. Raises SlipwayError while anything stands that it watches."""
+    without = replace(where, audit=False, held=launched.held(where))
+    left = [item for stage, items in listed(without) if not (where.keep_data and stage.keeps) for item in items]
+    if left:
+        names = ", ".join(f"{item.kind} {item.name}" for item in left[:3])
+        raise SlipwayError(
+            f"the audit was not removed: {many(len(left), 'thing')} of the platform still stand ({names}"
+            f"{', …' if len(left) > 3 else ''}), and what is done to them has to be recorded. "
+            f"First: slipway platform destroy --namespace {where.namespace}"
+        )

@@ -33,13 +33,21 @@ def buckets(place: Place, wanted: Callable[[str], bool]) -> list[Item]:
             page = gone(partial(s3.list_object_versions, Bucket=name, MaxKeys=KEYS_AT_ONCE)) or {}
             count = len(page.get("Versions", [])) + len(page.get("DeleteMarkers", []))
             detail = many(count, "object version", more=bool(page.get("IsTruncated")))
-            found.append(Item("bucket", name, partial(remove_bucket, place, name), detail, data=True))
+            remove = partial(remove_bucket, place, name, unlock=name == f"{place.namespace}-audit{end}")
+            found.append(Item("bucket", name, remove, detail, data=True))
     return found
 
 
-def remove_bucket(place: Place, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-    """Empty a bucket of every version, delete marker and unfinished upload, and delete it."""
+def remove_bucket(
+    place: Place, name: str, *, unlock: bool = False, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Empty a bucket of every version, delete marker and unfinished upload, and delete it.
+
+    `unlock` takes its policy away first: that of the audit's records lets nobody delete.
+    """
     s3 = place.client("s3")
+    if unlock:
+        gone(partial(s3.delete_bucket_policy, Bucket=name))
     deadline = clock() + EMPTYING_SECONDS
     while True:
         empty(place, name)
@@ -162,6 +170,7 @@ def parameters(place: Place) -> list[Item]:
     names = [
         item["Name"]
         for item in pages(ssm, "get_parameters_by_path", "Parameters", Path=f"/{place.namespace}/", Recursive=True)
+        if item["Name"] not in place.held
     ]
     if not names:
         return []

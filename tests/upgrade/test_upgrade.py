@@ -1,0 +1,91 @@
+"""From the first release to the present tree: nothing is lost, what serves goes on serving, and work goes on.
+
+The tests run in their order on one local cloud: the platform is brought up to date, then the project, then a change is
+pushed and released.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from localcloud.inventory import resources
+from slipway_demo.people import PRODUCTION, TOOLING
+from tests.loop.conftest import BUILD
+from tests.upgrade.conftest import FIRST_ENDPOINT, Asking, Upgrade
+
+pytestmark = [pytest.mark.upgrade, pytest.mark.slow]
+# Kinds that hold nothing: the next deployment makes another.
+MADE_ANEW = {
+    ("iam", "policy-versions"),
+}
+
+
+def lost(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """What is not there any more, or holds something else."""
+    return [
+        f"{name}: {content} → {after.get(name, 'gone')}"
+        for name, content in before.items()
+        if after.get(name) != content
+    ]
+
+
+def test_the_platform_is_brought_up_to_date_and_keeps_everything(upgrade: Upgrade) -> None:
+    """Protects whoever upgrades: no object, commit, package, model, image, key, home or log is lost or made anew."""
+    before, standing = upgrade.data(), set(resources(upgrade.cloud.endpoint))
+    assert {name.split()[0] for name in before} == {
+        "objects", "commits", "packages", "models", "images", "keys", "parameters", "studio", "logs",
+    }  # fmt: skip
+    with Asking(upgrade, FIRST_ENDPOINT) as asking:
+        upgrade.deploy_the_present()
+    assert asking.answers > 5
+    assert asking.failures == []
+    assert lost(before, upgrade.data()) == []
+    gone = standing - set(resources(upgrade.cloud.endpoint))
+    assert [one for one in gone if (one.service, one.kind) not in MADE_ANEW] == []
+
+
+def test_the_project_takes_the_newest_version_and_keeps_everything(upgrade: Upgrade) -> None:
+    """Protects running projects: an update of the product changes how they work, not what they have."""
+    before, builds = upgrade.data(), runs(upgrade)
+    with Asking(upgrade, FIRST_ENDPOINT) as asking:
+        assert upgrade.update_project() == "SUCCEEDED"
+    assert asking.failures == []
+    assert lost(before, upgrade.data()) == []
+    assert runs(upgrade) == builds, "an update of the product started a build: nobody had merged anything"
+
+
+def test_work_goes_on_from_where_it_was(upgrade: Upgrade) -> None:
+    """Protects the Data Scientist: the present platform builds a repository of the first release, and counts on."""
+    before = upgrade.data()
+    clone = upgrade.clone()
+    path = clone / "project.yaml"
+    text = path.read_text()
+    changed = re.sub(r"(?m)^(\s+max_iter:\s*)(\d+)", lambda match: f"{match[1]}{int(match[2]) + 25}", text)
+    assert changed != text
+    path.write_text(changed)
+    execution = upgrade.execution(upgrade.push(clone, "Train longer still"))
+    assert upgrade.wait(execution) == "Succeeded", upgrade.causes(execution)
+    sagemaker = upgrade.client(TOOLING, "sagemaker")
+    arns = [package["ModelPackageArn"] for package in upgrade.packages()]
+    described = [sagemaker.describe_model_package(ModelPackageName=arn) for arn in arns]
+    known = [(one["CustomerMetadataProperties"]["version"], one["ModelApprovalStatus"]) for one in described]
+    assert known == [("V1.0.0", "Approved"), ("V1.1.0", "PendingManualApproval")]
+    assert lost(before, upgrade.data()) == []
+
+
+def test_the_next_version_is_released_while_the_first_goes_on_serving(upgrade: Upgrade) -> None:
+    """Protects those who call the endpoint: whatever the next is called, the first serves until somebody removes it."""
+    with Asking(upgrade, FIRST_ENDPOINT) as asking:
+        assert upgrade.release(upgrade.packages()[-1]["ModelPackageArn"]) == "Succeeded"
+    assert asking.failures == []
+    serving = upgrade.serving(PRODUCTION)
+    assert "V1.1.0" in serving.values()
+    assert FIRST_ENDPOINT in serving
+
+
+def runs(upgrade: Upgrade) -> list[str]:
+    pipelines = upgrade.client(TOOLING, "codepipeline")
+    listed = pipelines.list_pipeline_executions(pipelineName=BUILD)["pipelineExecutionSummaries"]
+    return [execution["pipelineExecutionId"] for execution in listed]
