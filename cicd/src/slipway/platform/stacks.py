@@ -68,10 +68,12 @@ def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any 
     return outputs(cloudformation, stack.name)
 
 
-def remove(cloudformation: Any, name: str, progress: Progress, *, sleep: Any = time.sleep) -> str:
+def remove(
+    cloudformation: Any, name: str, progress: Progress, *, role_arn: str | None = None, sleep: Any = time.sleep
+) -> str:
     """Delete a stack and wait. Returns how it ended: DELETE_COMPLETE, also if it is gone already, or DELETE_FAILED.
 
-    CloudFormation deletes with the role that the stack was last deployed with.
+    CloudFormation deletes with the role that the stack was last deployed with, unless it is given another.
     """
     status = status_of(cloudformation, name)
     if status is None:
@@ -81,7 +83,7 @@ def remove(cloudformation: Any, name: str, progress: Progress, *, sleep: Any = t
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             progress.say(f"{name}: {status.lower()}; waiting for its end")
             _wait(cloudformation, name, progress, said, sleep)
-        cloudformation.delete_stack(StackName=name)
+        cloudformation.delete_stack(StackName=name, **({"RoleARN": role_arn} if role_arn else {}))
     return _wait(cloudformation, name, progress, said, sleep)
 
 

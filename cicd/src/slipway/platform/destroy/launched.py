@@ -148,12 +148,34 @@ def _stack(place: Place, stack: dict[str, Any]) -> Item:
     return Item("stack", stack["StackName"], partial(_remove_stack, place, stack["StackName"]), detail)
 
 
+def _delete_stack(place: Place, name: str) -> str:
+    """Delete a stack with its own role, or where an upgrade has replaced that, with the one that took its place."""
+    cloudformation = place.client("cloudformation")
+    try:
+        return stacks.remove(cloudformation, name, place.progress, sleep=place.sleep)
+    except ClientError as error:
+        role = _successor(place) if "cannot be assumed" in error.response["Error"].get("Message", "") else None
+        if role is None:
+            raise
+        place.progress.say(f"stack {name}: its role is gone; deleting it with {role.rpartition('/')[2]}")
+        return stacks.remove(cloudformation, name, place.progress, role_arn=role, sleep=place.sleep)
+
+
+def _successor(place: Place) -> str | None:
+    """The role with which endpoints are made in this account today: since 0.2.0 its name ends in the environment."""
+    for environment in ("production", "staging"):
+        name = f"{place.namespace}-release-cloudformation-{environment}"
+        if found := gone(partial(place.client("iam").get_role, RoleName=name)):
+            return str(found["Role"]["Arn"])
+    return None
+
+
 def _remove_stack(place: Place, name: str) -> None:
     """Delete a stack; where interfaces that services left keep it, remove them and delete it again."""
     cloudformation = place.client("cloudformation")
     status = ""
     for _ in range(ATTEMPTS):
-        status = stacks.remove(cloudformation, name, place.progress, sleep=place.sleep)
+        status = _delete_stack(place, name)
         if status == "DELETE_COMPLETE":
             return
         left = network.leftovers(place)

@@ -15,6 +15,11 @@ _CHANGES = frozenset({"CreateStack", "UpdateStack", "CreateChangeSet"})
 _SECONDS = 3000.0  # of a role's session that is used again; it lives for 3600
 
 
+def _name(stack: str) -> str:
+    """A stack's name, which requests may also give as its ARN."""
+    return stack.split("/")[1] if stack.startswith("arn:") else stack
+
+
 class Acting:
     """Remembers it by stack, and hands out the credentials."""
 
@@ -28,18 +33,29 @@ class Acting:
         """See the requests that make or change a stack."""
         from ministack.core.responses import get_account_id, get_region
         from ministack.services import cloudformation
+        from ministack.services.cloudformation import helpers
 
         original = cloudformation.handle_request
 
         async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
             given = parse_qs(body.decode(errors="replace")) if body else {}
-            if given.get("Action", [""])[0] in _CHANGES and given.get("StackName"):
+            action, name = given.get("Action", [""])[0], _name(given.get("StackName", [""])[0])
+            if action in _CHANGES and name:
                 found = _CREDENTIAL.search(headers.get("authorization", ""))
                 who = given.get("RoleARN", [found.group(1) if found else ""])[0]
-                self._by_stack[get_account_id(), get_region(), given["StackName"][0]] = who
+                self._by_stack[get_account_id(), get_region(), name] = who
+            elif action == "DeleteStack" and name:  # without a role, as whoever the stack was last changed
+                key = (get_account_id(), get_region(), name)
+                who = self._by_stack[key] = given.get("RoleARN", [self._by_stack.get(key, "")])[0]
+                if who.startswith("arn:") and not self._exists(who):
+                    return helpers._error("ValidationError", f"Role {who} is invalid or cannot be assumed")
             return await original(method, path, headers, body, query)
 
         cloudformation.handle_request = handle
+
+    def _exists(self, role: str) -> bool:
+        assert self.cloud.base is not None
+        return self.cloud.base.identities.has_role(role)
 
     def credentials(self, account: str, region: str, stack_name: str) -> Credentials | None:
         """Of the stack, or of the stack that it is nested in; None for the account's root.

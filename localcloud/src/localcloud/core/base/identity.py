@@ -105,6 +105,10 @@ class Identities:
             found: dict[str, Any] | None = iam._roles.get(name)
             return found
 
+    def has_role(self, role_arn: str) -> bool:
+        """Whether there is such a role."""
+        return self._role(role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]) is not None
+
     def check_trust(self, role_arn: str, *, principal: str | None, service: str | None) -> None:
         """Refuse an assumption that the role's trust policy does not admit.
 
