@@ -8,6 +8,7 @@ import zipfile
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.localcloud.calls import awaited, record
 from tests.localcloud.conftest import REGION, LocalCloud
@@ -104,6 +105,26 @@ def test_a_role_that_does_not_trust_cloudformation_makes_nothing(cloud: LocalClo
         event.get("ResourceStatusReason", "") for event in client.describe_stack_events(StackName="shy")["StackEvents"]
     ]
     assert any("not authorized to perform: sts:AssumeRole" in reason for reason in reasons)
+
+
+def test_a_stack_whose_role_is_gone_is_deleted_with_another_alone(cloud: LocalCloud) -> None:
+    """Protects removals on AWS, where CloudFormation refuses a role that is no more: another one has to be named."""
+    iam, client = cloud.client("iam"), cloud.client("cloudformation")
+    document = trust({"Service": "cloudformation.amazonaws.com"})
+    first, second = (
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"] for name in ("gone", "stands")
+    )
+    body = {"Resources": {"Code": {"Type": "AWS::CodeCommit::Repository", "Properties": {"RepositoryName": "orphan"}}}}
+    client.create_stack(StackName="orphan", TemplateBody=json.dumps(body), RoleARN=first)
+    assert stack_status(client, "orphan") == "CREATE_COMPLETE"
+    iam.delete_role(RoleName="gone")
+    stack = client.describe_stacks(StackName="orphan")["Stacks"][0]["StackId"]
+    for name in ("orphan", stack):
+        with pytest.raises(ClientError, match=rf"Role {first} is invalid or cannot be assumed"):
+            client.delete_stack(StackName=name)
+    assert stack_status(client, "orphan") == "CREATE_COMPLETE"
+    client.delete_stack(StackName="orphan", RoleARN=second)
+    assert stack_status(client, stack) == "DELETE_COMPLETE"
 
 
 def test_a_function_works_as_its_role(cloud: LocalCloud) -> None:

@@ -167,7 +167,7 @@ def fill(platform: Platform) -> str:
     s3.create_multipart_upload(Bucket=BUCKET, Key="unfinished")
     s3.put_object(Bucket=f"slipway-lake-{TOOLING}-eu-west-1", Key="curated/a/data.csv", Body=b"a,b\n1,2\n")
     s3.put_object(Bucket=AUDIT, Key=f"AWSLogs/{TOOLING}/record.json", Body=b"{}")
-    image = f"{TOOLING}.dkr.ecr.eu-west-1.amazonaws.com/slipway/{PROJECT}-inference@sha256:{'0' * 64}"
+    image = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/sklearn:1.2-1"
     sagemaker.create_model_package(
         ModelPackageGroupName=f"slipway-{PROJECT}", ModelApprovalStatus="Approved",
         InferenceSpecification={
