@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from slipway.platform import parameters
 from slipway_demo import steps, watching
 from slipway_demo.console import Journal
 from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, persona
@@ -66,8 +67,12 @@ class Upgrade(Loop):
         """As docs/upgrade.md says: the administrators first, then the Full Stack Developer, account by account."""
         for account in (TOOLING, STAGING, PRODUCTION):
             self.slipway(self.admin(account), "bootstrap")
-        for account, root in ((TOOLING, "deploy"), (STAGING, "workload"), (PRODUCTION, "workload")):
-            self.slipway(persona(self.place, "FullStackDeveloper", account=account), root)
+        known = parameters.of_template((ROOT / "cfn" / "workload.yaml").read_text(encoding="utf-8"))
+        for account, root, environment in (
+            (TOOLING, "deploy", ""), (STAGING, "workload", "staging"), (PRODUCTION, "workload", "production"),
+        ):  # fmt: skip
+            given = ["--parameter", f"Environment={environment}"] if environment and "Environment" in known else []
+            self.slipway(persona(self.place, "FullStackDeveloper", account=account), root, *given)
 
     def update_project(self) -> str:
         """The Data Science Admin takes the newest version for the launched project. Returns how that ended."""
@@ -105,6 +110,17 @@ class Upgrade(Loop):
         watching.follow(journal, approver, DEPLOY, execution, until_action="Approve")
         steps._approve(journal, pipelines, DEPLOY)
         return watching.follow(journal, approver, DEPLOY, execution)
+
+    def terminate_project(self) -> str:
+        """The Data Science Admin terminates the project. Returns how that ended."""
+        catalogue = persona(self.place, "DataScienceAdmin").client("servicecatalog")
+        record = catalogue.terminate_provisioned_product(
+            ProvisionedProductName=PROJECT, TerminateToken=f"test-{time.time_ns()}"
+        )["RecordDetail"]
+        while record["Status"] in ("CREATED", "IN_PROGRESS", "IN_PROGRESS_IN_ERROR"):
+            time.sleep(0.5)
+            record = catalogue.describe_record(Id=record["RecordId"])["RecordDetail"]
+        return str(record["Status"])
 
     def serving(self, account: str) -> dict[str, str]:
         """Endpoint that is in service → the model version that it serves."""

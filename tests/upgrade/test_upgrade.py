@@ -1,7 +1,7 @@
 """From the first release to the present tree: nothing is lost, what serves goes on serving, and work goes on.
 
 The tests run in their order on one local cloud: the platform is brought up to date, then the project, then a change is
-pushed and released.
+pushed and released, and in the end all of it is removed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from botocore.exceptions import ClientError
 
 from localcloud.inventory import resources
-from slipway_demo.people import PRODUCTION, TOOLING
-from tests.loop.conftest import BUILD
-from tests.upgrade.conftest import FIRST_ENDPOINT, Asking, Upgrade
+from slipway_demo.people import PRODUCTION, STAGING, TOOLING
+from tests.loop.conftest import BUILD, PROJECT
+from tests.upgrade.conftest import FIRST_ENDPOINT, ROOT, Asking, Upgrade
 
 pytestmark = [pytest.mark.upgrade, pytest.mark.slow]
 # Kinds that hold nothing: the next deployment makes another.
@@ -83,6 +84,37 @@ def test_the_next_version_is_released_while_the_first_goes_on_serving(upgrade: U
     serving = upgrade.serving(PRODUCTION)
     assert "V1.1.0" in serving.values()
     assert FIRST_ENDPOINT in serving
+
+
+def test_the_first_endpoint_is_removed_by_the_command_of_the_documentation(upgrade: Upgrade) -> None:
+    """Protects the bill, and who reads docs/upgrade.md: the old stack goes with the role of the environment."""
+    stack, new = f"slipway-{PROJECT}-endpoint", [name for name in upgrade.serving(STAGING) if name != FIRST_ENDPOINT]
+    if not new:
+        pytest.skip("endpoints are called as in 0.1.0: there is none to remove")
+    text = (ROOT / "docs" / "upgrade.md").read_text(encoding="utf-8")
+    command = re.search(r"aws cloudformation delete-stack --stack-name (\S+) \\\s+--role-arn (\S+)", text)
+    assert command
+    assert command[1].replace("<project>", PROJECT) == stack
+    role = command[2].replace("<account>", STAGING).replace("<environment>", "staging")
+    cloudformation = upgrade.client(STAGING, "cloudformation")
+    with pytest.raises(ClientError, match="cannot be assumed"):
+        cloudformation.delete_stack(StackName=stack)
+    cloudformation.delete_stack(StackName=stack, RoleARN=role)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    assert list(upgrade.serving(STAGING)) == new
+
+
+def test_destroy_removes_accounts_with_live_endpoints(upgrade: Upgrade) -> None:
+    """Protects the bill: production goes while its project stands, staging when its project is gone; nothing is left."""
+    assert upgrade.serving(PRODUCTION)
+    for account in (PRODUCTION, TOOLING, STAGING):
+        if account == TOOLING:
+            assert upgrade.terminate_project() == "SUCCEEDED"
+            assert upgrade.serving(STAGING)
+        for step in ([], ["--audit"]):
+            upgrade.slipway(upgrade.admin(account), "destroy", "--yes", "--key-days", "7", *step)
+        left = [one for one in resources(upgrade.cloud.endpoint) if one.account == account]
+        assert left == []
 
 
 def runs(upgrade: Upgrade) -> list[str]:
