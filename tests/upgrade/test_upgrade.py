@@ -105,7 +105,7 @@ def test_the_first_endpoint_is_removed_by_the_command_of_the_documentation(upgra
 
 
 def test_destroy_removes_accounts_with_live_endpoints(upgrade: Upgrade) -> None:
-    """Protects the bill: production goes while its project stands, staging when its project is gone; nothing is left."""
+    """Protects the bill: production goes while its project stands, staging when its project is gone; all is gone."""
     assert upgrade.serving(PRODUCTION)
     for account in (PRODUCTION, TOOLING, STAGING):
         if account == TOOLING:
