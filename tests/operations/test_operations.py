@@ -181,7 +181,6 @@ def fill(platform: Platform) -> str:
         DomainId=domain, SpaceName="theirs", OwnershipSettings={"OwnerUserProfileName": "somebody"},
         SpaceSharingSettings={"SharingType": "Private"}, SpaceSettings={"AppType": "JupyterLab"},
     )  # fmt: skip
-    sagemaker.create_app(DomainId=domain, SpaceName="theirs", AppType="JupyterLab", AppName="default")
     return str(sagemaker.describe_domain(DomainId=domain)["HomeEfsFileSystemId"])
 
 
