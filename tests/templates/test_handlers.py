@@ -272,6 +272,12 @@ BEYOND_HANDLERS: dict[str, dict[str, str]] = {
         "kms:Decrypt": "the templates of a release are encrypted",
         "lambda:InvokeFunction": "custom resources",
     },
+    "launch-studio-user": {
+        "cloudformation:*": "nested stacks, of which CloudFormation may make change sets",
+        "kms:Decrypt": "the templates of a release are encrypted",
+        "lambda:InvokeFunction": "custom resources",
+        "s3:GetObject": "the templates of a release are read",
+    },
     "release-cloudformation": {
         "ec2:Describe*": "parameters that are typed as subnets and groups are looked up",
         "kms:CreateGrant": "SageMaker encrypts the volumes of an endpoint; the registry does not say so",
