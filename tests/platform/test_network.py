@@ -25,6 +25,11 @@ def given(account: Account, root: str, **parameters: str) -> dict[str, str]:
     return {"AssetsBucket": f"{ASSETS}-{account.number}", "AssetsPrefix": PREFIX, **GIVEN[root], **parameters}
 
 
+def network(root: str) -> str:
+    """The root's network alone; in the tooling account the settings say whose accounts may use the endpoints."""
+    return part(root, *NETWORK, *(["Settings"] if root == "platform" else []))
+
+
 def made(account: Account) -> dict[str, set[str]]:
     """Every record of the network in the account, by kind, without what AWS gives every account."""
     ec2, ssm = account.client("ec2"), account.client("ssm")
@@ -82,7 +87,7 @@ def test_every_layer_deploys_alone_and_leaves_nothing(production: Account) -> No
 def test_a_root_changes_its_network_and_leaves_nothing(root: str, tooling: Account, staging: Account) -> None:
     """Protects upgrades: another set of endpoints and another number of zones are changes, not new networks."""
     account = tooling if root == "platform" else staging
-    name, text = f"slipway-{root}", part(root, *NETWORK)
+    name, text = f"slipway-{root}", network(root)
     before = made(account)
     assert account.deploy(name, text, given(account, root)).status == "CREATE_COMPLETE"
     first = made(account)
@@ -234,7 +239,7 @@ def test_a_network_that_cannot_be_is_refused_before_anything_is_made(
     """Protects an account from half a platform."""
     account = tooling if root == "platform" else staging
     with pytest.raises(ClientError) as error:
-        account.deploy("slipway-refused", part(root, *NETWORK), given(account, root, **parameters))
+        account.deploy("slipway-refused", network(root), given(account, root, **parameters))
     assert expected in error.value.response["Error"]["Message"]
     assert not account.exists("slipway-refused")
 
