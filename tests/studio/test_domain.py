@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -92,9 +93,28 @@ def test_an_update_keeps_the_domain_and_what_is_in_it(studio: Account) -> None:
     assert len(homes(studio)) == 1
 
 
+def test_the_working_day_ends_by_a_schedule_and_only_where_one_is_given(studio: Account) -> None:
+    """Protects: off by default; the rule calls the clean-up, which takes that for no request of a stack."""
+    events, name = studio.client("events"), f"{NAMESPACE}-studio-hours"
+    assert events.list_rules(NamePrefix=name)["Rules"] == []
+    studio.deploy("studio", IdleMinutes="60", StopAt="cron(0 19 ? * MON-FRI *)")
+    assert events.describe_rule(Name=name)["ScheduleExpression"] == "cron(0 19 ? * MON-FRI *)"
+    (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
+    assert json.loads(target["Input"]) == {"Part": "Hours", "DomainId": studio.contract("studio/domain-id")}
+    answer = studio.client("lambda").invoke(FunctionName=target["Arn"], Payload=target["Input"].encode())
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    studio.deploy("studio", IdleMinutes="60", StopAt="")
+    assert events.list_rules(NamePrefix=name)["Rules"] == []
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
-    [({"IdleMinutes": "59"}, "IdleMinutes"), ({"AuthMode": "LDAP"}, "AuthMode"), ({"AdminUser": "a b"}, "AdminUser")],
+    [
+        ({"StopAt": "19:00"}, "StopAt"),
+        ({"IdleMinutes": "59"}, "IdleMinutes"),
+        ({"AuthMode": "LDAP"}, "AuthMode"),
+        ({"AdminUser": "a b"}, "AdminUser"),
+    ],
 )
 def test_bad_input_is_refused_before_anything_is_made(account: Account, parameters: dict[str, str], words: str) -> None:
     """Protects: a parameter that AWS would refuse half-way is refused at once."""

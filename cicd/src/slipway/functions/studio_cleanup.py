@@ -8,6 +8,8 @@ without which DeleteUserProfile is refused.
 CloudFormation cannot ask DeleteDomain to remove, its mount targets and the two security groups of its traffic, without
 which the VPC cannot be deleted. `AtDeletion: Retain` keeps the file system itself.
 
+A schedule calls it too, with `Part: Hours` and no request: it stops the apps of a domain (`studio_hours`).
+
 Everything can be repeated: what is gone already is no error, and a deletion that ran out of time goes on where it was.
 """
 
@@ -20,7 +22,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 
-from slipway.functions import studio_contents, studio_homes
+from slipway.functions import studio_contents, studio_homes, studio_hours
 from slipway.functions.response import answer, send
 
 logger = Logger(service="studio-cleanup")
@@ -31,7 +33,10 @@ RESERVE_SECONDS = 45.0
 
 @logger.inject_lambda_context(log_event=False)  # type: ignore[untyped-decorator] # mypy skips Powertools
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Entry point of the Lambda function."""
+    """Entry point of the Lambda function: a request of a stack, or the schedule that says that the day is over."""
+    if event.get("Part") == "Hours":
+        studio_hours.stop(boto3.client("sagemaker"), event["DomainId"])
+        return
     properties, kind = event["ResourceProperties"], event["RequestType"]
     # Never another id: CloudFormation would take that for a replacement and delete "the old one", that is, the homes.
     physical_id = event.get("PhysicalResourceId") or f"studio/{properties.get('Part')}/{event['RequestId']}"
