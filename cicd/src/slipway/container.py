@@ -2,7 +2,7 @@
 
 The layout is SageMaker's (AWS documentation, "How Amazon SageMaker runs your training / processing container"):
 everything lies below /opt/ml, or below SAGEMAKER_BASE_DIR where that is set, as SageMaker's own toolkits read it.
-Only the standard library is imported here, so that images stay small and start fast.
+Only the standard library is imported here and below, so that images stay small and start fast.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import outputs
+from slipway.metrics import METRICS, Problem
 
 # SageMaker shows the first 1,024 characters of a failure.
 FAILURE_LENGTH = 1024
@@ -43,6 +44,10 @@ class Paths:
         """Folder of an input of a processing job. Raises StepError if the job has no such input."""
         return self._existing(self.base / "processing" / "input" / name, "processing input")
 
+    def has_processing_input(self, name: str) -> bool:
+        """Whether a processing job has this input."""
+        return (self.base / "processing" / "input" / name).is_dir()
+
     def processing_output(self, name: str) -> Path:
         """Folder of an output of a processing job; made if need be."""
         return self._made(self.base / "processing" / "output" / name)
@@ -55,6 +60,12 @@ class Paths:
     def model(self) -> Path:
         """Folder whose content becomes model.tar.gz, or in an endpoint is its content; made if need be."""
         return self._made(self.base / "model")
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """Folder that SageMaker keeps in step with the checkpoints' place in S3; None if the job keeps none."""
+        folder = self.base / "checkpoints"
+        return folder if folder.is_dir() else None
 
     def hyperparameters(self) -> dict[str, Scalar]:
         """The hyperparameters of a training job. SageMaker hands all of them over as text; here they have types."""
@@ -85,6 +96,43 @@ def scalar(text: str) -> Scalar:
         except ValueError:
             continue
     return text
+
+
+def choose(defaults: Mapping[str, Scalar], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The hyperparameters: what is given, the defaults for the others.
+
+    Raises StepError for a name that there is no default for, and for a value of another kind than the default's.
+    """
+    unknown = sorted(set(given) - set(defaults))
+    if unknown:
+        raise StepError(
+            f"training.hyperparameters: unknown {', '.join(unknown)}; allowed: {', '.join(sorted(defaults))}"
+        )
+    chosen = dict(defaults)
+    for name, value in given.items():
+        kind = type(defaults[name])
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        # Tuning hands whole numbers over as 31.0, too.
+        if kind is int and type(value) is float and value.is_integer():
+            value, fits = int(value), True
+        if not fits:
+            raise StepError(f"training.hyperparameters: {name}: given {value!r}, allowed {_KINDS[kind]}")
+        chosen[name] = kind(value)
+    return chosen
+
+
+_KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def problem() -> Problem:
+    """The kind of problem, as project.yaml says (`problem`)."""
+    given = os.environ.get("SLIPWAY_PROBLEM", "")
+    for name in METRICS:
+        if name == given:
+            return name
+    raise StepError(
+        f"SLIPWAY_PROBLEM: given {given!r}, allowed {', '.join(METRICS)}: the pipeline sets it from project.yaml"
+    )
 
 
 def target() -> str:
