@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.serving import create_app
-from slipway.serving.parse import BadRequest, Columns, parse_csv, parse_json
+from slipway.serving.parse import BadRequest, Columns, parse_csv, parse_json, parse_jsonlines
 
 KINDS: dict[str, type[float] | type[str]] = {"delay": float, "miles": float, "carrier": str}
 
@@ -202,3 +202,45 @@ def test_the_server_starts_workers_with_one_thread_each_and_answers_side_by_side
         finally:
             server.terminate()
             server.wait(20)
+
+
+ROWS = [{"delay": 1, "miles": 2.5, "carrier": "UA"}, {"delay": None, "miles": 3, "carrier": None}]
+
+
+@pytest.mark.parametrize("rows", [ROWS, [list(row.values()) for row in ROWS]], ids=["objects", "lists"])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_lines_of_json_are_answered_a_line_a_row(rows: list[object], end: str) -> None:
+    """A batch transform job splits files by line, and puts the lines of the answers together."""
+    body = "\n".join(json.dumps(row) for row in rows) + end
+    answer = ask(body.encode(), "application/jsonlines")
+    assert answer.headers["content-type"] == "application/jsonlines"
+    assert [json.loads(line) for line in answer.text.splitlines()] == [{"prediction": 3.5}, {"prediction": 3.0}]
+    assert ask(body.encode(), "application/jsonlines", "text/csv").text == "3.5\n3.0\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"delay": 1, "miles": 2, "carrier": "UA"}\n{"delay": 1', "line 2 is not JSON"),
+        (b"[1, 2]", "row 1: given 2 values, allowed 3 values: delay, miles, carrier"),
+        (b'[1, 2, "UA"]\n{"delay": 1}', "row 2: given dict"),
+        (b'{"delay": 1, "mile": 2, "carrier": "UA"}', "unknown column 'mile'; did you mean miles"),
+        (b"\n \n", "no rows"),
+    ],
+)
+def test_a_bad_line_is_named(body: bytes, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        parse_jsonlines(body, KINDS)
+
+
+def test_a_batch_job_is_told_how_much_to_send_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS documentation, "Use your own inference code with batch transform"."""
+    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "3")
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=create_app(Sum()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
+            return await client.get("/execution-parameters")
+
+    told = asyncio.run(send()).json()
+    assert told == {"MaxConcurrentTransforms": 3, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}

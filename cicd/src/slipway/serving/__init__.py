@@ -1,4 +1,4 @@
-"""Serves a project's model the way SageMaker asks: GET /ping and POST /invocations."""
+"""Serves a project's model the way SageMaker asks: at an endpoint, and in a batch transform job."""
 
 from slipway.serving.app import Model, create_app
 

@@ -22,13 +22,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from slipway.container import Paths
-from slipway.serving.parse import BadRequest, Columns, Kinds, parse_csv, parse_json
+from slipway.serving.parse import BadRequest, Columns, Kinds, parse_csv, parse_json, parse_jsonlines
 
 logger = logging.getLogger("slipway.serving")
 
-PARSERS: dict[str, Callable[[bytes, Kinds], Columns]] = {"text/csv": parse_csv, "application/json": parse_json}
+PARSERS: dict[str, Callable[[bytes, Kinds], Columns]] = {
+    "text/csv": parse_csv,
+    "application/json": parse_json,
+    "application/jsonlines": parse_jsonlines,
+}
 # Smaller requests are answered where they arrive; larger ones in a thread, so that /ping is answered meanwhile.
 LARGE = 2_000
+# What a batch transform job does where nobody says otherwise; each worker process answers one request at a time.
+MAX_PAYLOAD_MB = 6
 LOADER = "SLIPWAY_SERVING_LOADER"
 
 
@@ -49,12 +55,18 @@ def create_app(model: Model) -> Starlette:
     async def ping(_: Request) -> Response:
         return Response(status_code=200)
 
+    async def execution_parameters(_: Request) -> Response:
+        """Asked by a batch transform job before it begins, for what its request leaves open."""
+        workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or len(os.sched_getaffinity(0)))
+        told = {"MaxConcurrentTransforms": workers, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": MAX_PAYLOAD_MB}
+        return Response(orjson.dumps(told), media_type="application/json")
+
     async def invocations(request: Request) -> Response:
         content_type = _media_type(request.headers.get("content-type", ""))
         parser = PARSERS.get(content_type)
         if parser is None:
             return _error(415, f"content type: given {content_type or 'none'!r}, allowed {', '.join(PARSERS)}")
-        accept = _accepted(request.headers.get("accept", "*/*"))
+        accept = _accepted(request.headers.get("accept", "*/*"), content_type)
         if accept is None:
             return _error(406, f"accept: given {request.headers['accept']!r}, allowed {', '.join(PARSERS)}")
         body = await request.body()
@@ -79,10 +91,17 @@ def create_app(model: Model) -> Starlette:
             return _error(500, "the model gave no finite prediction for one of these rows")
         if accept == "text/csv":
             return Response("".join(f"{value!r}\n" for value in values), media_type="text/csv")
+        if accept == "application/jsonlines":
+            lines = b"".join(orjson.dumps({"prediction": value}) + b"\n" for value in values)
+            return Response(lines, media_type="application/jsonlines")
         return Response(orjson.dumps({"predictions": values}), media_type="application/json")
 
     return Starlette(
-        routes=[Route("/ping", ping, methods=["GET"]), Route("/invocations", invocations, methods=["POST"])]
+        routes=[
+            Route("/ping", ping, methods=["GET"]),
+            Route("/execution-parameters", execution_parameters, methods=["GET"]),
+            Route("/invocations", invocations, methods=["POST"]),
+        ]
     )
 
 
@@ -97,14 +116,14 @@ def _media_type(header: str) -> str:
     return header.partition(";")[0].strip().lower()
 
 
-def _accepted(header: str) -> str | None:
-    """The content type of the answer: the first that is asked for and can be given."""
+def _accepted(header: str, given: str) -> str | None:
+    """The content type of the answer: the first that is asked for and can be given; lines are answered by lines."""
     for part in header.split(","):
         media_type = _media_type(part)
         if media_type in PARSERS:
             return media_type
         if media_type in {"*/*", "application/*", ""}:
-            return "application/json"
+            return given if given == "application/jsonlines" else "application/json"
     return None
 
 

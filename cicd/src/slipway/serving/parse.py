@@ -50,11 +50,32 @@ def parse_json(body: bytes, kinds: Kinds) -> Columns:
     names = list(kinds)
     if isinstance(instances[0], dict):
         return _columns([_ordered(row, number, names) for number, row in enumerate(instances, 1)], names, kinds)
+    return _columns(_listed(instances, names), names, kinds)
+
+
+def parse_jsonlines(body: bytes, kinds: Kinds) -> Columns:
+    """A row a line, each an object by column or a list in the model's order: how files are sent in batches."""
+    lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
+    instances = []
+    for number, line in lines:
+        try:
+            instances.append(orjson.loads(line))
+        except orjson.JSONDecodeError as error:
+            raise BadRequest(f"line {number} is not JSON: {error}") from None
+    if not instances:
+        raise BadRequest("no rows: allowed are lines of {column: value, …}")
+    names = list(kinds)
+    if isinstance(instances[0], dict):
+        return _columns([_ordered(row, number, names) for number, row in enumerate(instances, 1)], names, kinds)
+    return _columns(_listed(instances, names), names, kinds)
+
+
+def _listed(instances: Sequence[Any], names: Sequence[str]) -> Sequence[Sequence[Any]]:
     for number, row in enumerate(instances, 1):
         if not isinstance(row, list) or len(row) != len(names):
             given = f"{len(row)} values" if isinstance(row, list) else type(row).__name__
             raise BadRequest(f"row {number}: given {given}, allowed {len(names)} values: {', '.join(names)}")
-    return _columns(instances, names, kinds)
+    return instances
 
 
 def _fast_csv(body: bytes) -> list[list[Any]] | None:
