@@ -20,7 +20,7 @@ from starlette.routing import Route as Path
 from localcloud.core import Fault
 from localcloud.core.recorder import Recorded
 from localcloud.services.codeartifact.assets import digests
-from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, entity_tag
+from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, entity_tag, merged
 from localcloud.services.codeartifact.multipart import read_form
 from localcloud.services.codeartifact.origins import fence
 from localcloud.services.codeartifact.records import CONNECTION, Document, normal, package_key
@@ -194,8 +194,8 @@ class PipIndex:
         page = self._machine.page(name, lambda reference, file: self._proxied(request, reference, file))
         if files:
             own = "\n".join(self._links(request, name, files))
-            merged = _merged(page.body, own)
-            return _tagged(request, merged, entity_tag(merged))
+            whole = merged(page.body, own)
+            return _tagged(request, whole, entity_tag(whole))
         if not page.found:
             raise Refused(404, f"'{name}' is neither in the repository {visit.repository['name']} nor in {CONNECTION}")
         return _tagged(request, page.body, page.tag)
@@ -323,13 +323,6 @@ def _tagged(request: Request, body: str, tag: str) -> Response:
     if tag in (item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
     return HTMLResponse(body, headers=headers)
-
-
-def _merged(page: str, own: str) -> str:
-    if not page:
-        return f"<!DOCTYPE html>\n<html><body>\n{own}\n</body></html>\n"
-    place = page.lower().find("</body>")
-    return page + own if place < 0 else f"{page[:place]}{own}\n{page[place:]}"
 
 
 def _token(headers: Mapping[str, str]) -> str:

@@ -21,10 +21,11 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 import httpx
 
+from localcloud.services.codeartifact.links import Links
 from localcloud.services.codeartifact.pages import KEPT_SECONDS, PageCache
 
 # A name that the index does not know may be published any minute, and somebody waits for it.
@@ -143,6 +144,7 @@ class MachineIndex:
         self._url: str | None = None
         self._client: httpx.Client | None = None
         self._cache = PageCache(self._environ)
+        self._links = Links(environ)
         self._trouble = (0.0, "")
 
     def prepare(self) -> None:
@@ -198,6 +200,11 @@ class MachineIndex:
         Raises:
             IndexUnavailable: the index cannot be reached or answers with an error.
         """
+        page = self._indexed(name, proxy)
+        own = self._links.anchors(name, lambda url, file: proxy(self.sign(url), file))
+        return Page(merged(page.body, own), True) if own else page
+
+    def _indexed(self, name: str, proxy: Callable[[str, str], str]) -> Page:
         with self._lock:
             known = self._pages.get(name)
         if known and known[0] > time.monotonic():
@@ -267,6 +274,8 @@ class MachineIndex:
             url = ""
         if not url or not hmac.compare_digest(self.sign(url), reference):
             raise IndexUnavailable(404, "this link is no longer good; ask for the simple page again")
+        if url.startswith("file:"):
+            return _read(Path(unquote(urlsplit(url).path)))
         index, client = self._open()
         user = urlsplit(index)
         request = client.build_request("GET", url)
@@ -287,6 +296,28 @@ class MachineIndex:
                 response.close()
 
         return chunks()
+
+
+def merged(page: str, own: str) -> str:
+    """A simple page with more links in it."""
+    if not page:
+        return f"<!DOCTYPE html>\n<html><body>\n{own}\n</body></html>\n"
+    place = page.lower().find("</body>")
+    return page + own if place < 0 else f"{page[:place]}{own}\n{page[place:]}"
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise IndexUnavailable(404, f"{path} cannot be read: {error.strerror}") from error
+
+    def chunks() -> Iterator[bytes]:
+        with file:
+            while chunk := file.read(1 << 20):
+                yield chunk
+
+    return chunks()
 
 
 def _verify(certificates: str | bool) -> ssl.SSLContext | bool:
