@@ -10,6 +10,8 @@ INSTALL := $(PYTHON) demo/install.py
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints requirements.lock
 export LOCALCLOUD_HOME ?= $(CURDIR)/.localcloud
 export LOCALCLOUD_PORT ?= 4566
+# Libraries of the seed code that are too large for the environment of the other tests.
+FRAMEWORKS := tensorflow huggingface
 PERSONA ?=
 PROJECT ?=
 ACCOUNT ?=
@@ -53,6 +55,12 @@ resources: $(VENV)/.demo ## What the local cloud holds, in every account, region
 env: $(VENV)/.demo ## Exports for any AWS tool: PERSONA=DataScientist PROJECT=flight-delays, or ACCOUNT=111111111111
 	@$(BIN)/slipway-demo env --persona "$(PERSONA)" --project "$(PROJECT)" --account "$(ACCOUNT)"
 
+DATASET ?= digits/scans
+
+.PHONY: data
+data: $(VENV)/.data ## Put another data set into the lake: DATASET=flights/2013-q1, digits/scans or reviews/food
+	@$(BIN)/slipway-demo data "$(DATASET)"
+
 ##@ Deploy to AWS (with the credentials of your shell)
 .PHONY: bootstrap
 bootstrap: $(VENV)/.demo ## Once in each account, as its administrator: PARAMETERS="CloudTrail=existing Config=rules-only"
@@ -95,8 +103,8 @@ deliver: $(VENV)/.demo ## The pipeline that deploys the platform from its reposi
 
 ##@ Test
 .PHONY: test
-test: $(VENV)/.test ## Every test but test-faults, test-delivery and test-upgrade
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not delivery and not upgrade" tests
+test: $(VENV)/.test ## Every test but test-faults, test-frameworks, test-delivery and test-upgrade
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not frameworks and not delivery and not upgrade" tests
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## Unit and property tests alone
@@ -108,7 +116,11 @@ test-templates: $(VENV)/.test ## Templates: cfn-lint, checkov, parliament and ou
 
 .PHONY: test-seedcode
 test-seedcode: $(VENV)/.test ## The rendered project and its own tests
-	@$(BIN)/python -m pytest tests/seedcode
+	@$(BIN)/python -m pytest -m "not frameworks" tests/seedcode
+
+.PHONY: test-frameworks
+test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## The projects with networks: TensorFlow, Hugging Face (some minutes)
+	@$(BIN)/python -m pytest -m frameworks tests/seedcode
 
 .PHONY: test-localcloud
 test-localcloud: $(VENV)/.test ## Conformance of the local cloud
@@ -168,6 +180,7 @@ lock: $(VENV)/.test ## Resolve requirements.in anew into requirements.lock, and 
 	  requirements.in --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  tests/taskcat/requirements.in --output-file tests/taskcat/requirements.lock
+	@$(BIN)/python -m tests.lock_seedcode
 
 .PHONY: clean
 clean: ## Remove build/, caches and the virtual environment; the local cloud is left
@@ -196,7 +209,20 @@ $(VENV)/.demo: $(VENV)/.uv requirements.lock cicd/pyproject.toml localcloud/pypr
 	@$(INSTALL) packages $(VENV)/install.log $(UV) --editable localcloud --editable "cicd[deploy]" --editable demo
 	@touch $@
 
+$(VENV)/.data: $(VENV)/.demo
+	@$(INSTALL) packages $(VENV)/install.log $(UV) --editable "demo[datasets]"
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.demo requirements.in
 	@echo "▸ installing what the tests need"
 	@$(INSTALL) packages $(VENV)/install.log $(UV) --requirement requirements.in
+	@touch $@
+
+# uv does not look where pip does for files of this machine; a torch for CPUs may lie there.
+$(VENV)/frameworks/%/.done: $(VENV)/.uv seedcode/{{cookiecutter.project}}/choices/%/constraints.txt cicd/pyproject.toml
+	@echo "▸ installing $*"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/frameworks/$*
+	@sed '/^slipway==/d' "seedcode/{{cookiecutter.project}}/choices/$*/constraints.txt" > $(VENV)/frameworks/$*/versions.txt
+	@UV_FIND_LINKS="$$PIP_FIND_LINKS" $(INSTALL) $* $(VENV)/install.log $(BIN)/uv pip install --quiet --compile-bytecode \
+	  --python $(VENV)/frameworks/$*/bin/python --requirement $(VENV)/frameworks/$*/versions.txt --editable cicd
 	@touch $@

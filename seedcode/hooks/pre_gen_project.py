@@ -26,10 +26,31 @@ ANSWERS = {
     ),
 }
 
+FRAMEWORK = {{ cookiecutter.framework | string | tojson }}
+PROBLEM = {{ cookiecutter.__problem | string | tojson }}
+TABLES = ("regression", "binary-classification", "multiclass-classification")
+FITTING = {
+    "scikit-learn": (*TABLES, "text-classification"),
+    "xgboost": TABLES,
+    "tensorflow": TABLES,
+    "huggingface": ("text-classification",),
+}
+REASONS = {
+    "xgboost": "trees take columns of numbers and categories, not text",
+    "tensorflow": "text is read best by a language model; huggingface has one",
+    "huggingface": "its models read text, not tables",
+}
+
 bad = [
     f"{name}: given {value!r}, allowed {allowed}"
     for name, (value, pattern, allowed) in ANSWERS.items()
     if not re.fullmatch(pattern, value)
 ]
+if PROBLEM not in FITTING[FRAMEWORK]:
+    bad.append(
+        f"framework and problem: given {FRAMEWORK} for {PROBLEM}, but {REASONS[FRAMEWORK]}; "
+        f"allowed for {FRAMEWORK}: {', '.join(FITTING[FRAMEWORK])}; "
+        f"allowed for {PROBLEM}: {', '.join(name for name in FITTING if PROBLEM in FITTING[name])}"
+    )
 if bad:
     sys.exit("\n".join(bad))

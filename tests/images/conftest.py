@@ -94,8 +94,9 @@ class Loop:
     def step(self, name: str, ml: Path, **options: Any) -> None:
         """Run a step to its end with `ml` mounted as /opt/ml."""
         spec = RunSpec(
-            mounts=[(ml, "/opt/ml")], environment={"SLIPWAY_TARGET": "arr_delay"}, on_line=self.lines.append, **options
-        )
+            mounts=[(ml, "/opt/ml")], environment={"SLIPWAY_TARGET": "arr_delay", "SLIPWAY_PROBLEM": "regression"},
+            on_line=self.lines.append, **options,
+        )  # fmt: skip
         code = self.timed(name, lambda: self.runtime.run(spec))
         assert code == 0, "\n".join(self.lines[-30:])
 

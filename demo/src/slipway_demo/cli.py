@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.cli import healthy, port_number
 from localcloud.home import held
-from slipway_demo import report, steps
+from slipway_demo import datasets, report, steps
 from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PERSONAS, Place, admin, persona
 
@@ -34,11 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     env.add_argument("--persona", default="", help=f"one of {', '.join(PERSONAS)}")
     env.add_argument("--project", default="", help="the project that narrows the persona's session")
     env.add_argument("--account", default="", help="the account; alone: its administrator")
+    data = verbs.add_parser("data", help="put a data set into the lake, as the Data Engineer")
+    data.add_argument("name", help=f"one of {', '.join(datasets.SETS)}")
     given = parser.parse_args(arguments)
     place = Place(f"http://127.0.0.1:{given.port}", os.environ.get("AWS_REGION", "eu-west-1"))
     try:
         if given.verb == "env":
             return environment(place, given.persona, given.project, given.account)
+        if given.verb == "data":
+            steps.put_dataset(steps.Demo(place, Journal(), REPORT.parent.resolve()), given.name)
+            return 0
         return run(place, given.home.resolve(), given.port, shared=given.accounts == 1)
     except (Stop, ClientError, BotoCoreError) as error:
         print(f"slipway-demo: {error}", file=sys.stderr)

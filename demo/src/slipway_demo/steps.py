@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from slipway_demo import commands, flights, packages, watching
+from slipway_demo import commands, datasets, flights, packages, watching
 from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, admin, persona
 
@@ -118,14 +118,24 @@ def _deployed(demo: Demo) -> bool:
 def load_lake(demo: Demo) -> None:
     """The data lies in the lake."""
     with demo.journal.step("data", "Data: the Data Engineer puts January to March 2013 into the lake"):
-        engineer = demo.person("DataEngineer")
-        bucket = _parameter(engineer, f"/{demo.place.namespace}/platform/lake/bucket")
-        s3 = engineer.client("s3")
-        for name, content in flights.curated():
-            key = f"curated/{flights.DATASET}/{name}"
-            if not _exists(s3, bucket, key, len(content)):
-                s3.put_object(Bucket=bucket, Key=key, Body=content)
-            demo.journal.line(f"s3://{bucket}/{key}  {len(content) / 1e6:.1f} MB")
+        put_dataset(demo, flights.DATASET)
+
+
+def put_dataset(demo: Demo, dataset: str) -> None:
+    """Put a data set into the lake, as the Data Engineer.
+
+    Raises:
+        Stop: there is no such data set.
+    """
+    files = datasets.files(dataset)
+    engineer = demo.person("DataEngineer")
+    bucket = _parameter(engineer, f"/{demo.place.namespace}/platform/lake/bucket")
+    s3 = engineer.client("s3")
+    for name, content in files:
+        key = f"curated/{dataset}/{name}"
+        if not _exists(s3, bucket, key, len(content)):
+            s3.put_object(Bucket=bucket, Key=key, Body=content)
+        demo.journal.line(f"s3://{bucket}/{key}  {len(content) / 1e6:.1f} MB")
 
 
 def launch_project(demo: Demo) -> None:

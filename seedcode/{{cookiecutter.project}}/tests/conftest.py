@@ -1,57 +1,16 @@
-"""A small invented airport: enough flights for every step to run in seconds."""
+"""What the tests share: a container's folders, and a small dataset in them."""
 
-import numpy as np
-import pandas as pd
 import pytest
 from slipway.container import Paths
 
-TARGET = "arr_delay"
-FLIGHTS = 1200
+from .invented import TARGET, write
 
 
 @pytest.fixture(autouse=True)
-def target(monkeypatch):
-    """The pipeline tells every step the target of project.yaml."""
+def told(monkeypatch):
+    """The pipeline tells every step target and problem of project.yaml."""
     monkeypatch.setenv("SLIPWAY_TARGET", TARGET)
-
-
-@pytest.fixture
-def tables() -> dict[str, pd.DataFrame]:
-    """The tables as the lake has them; a flight arrives about as late as it left."""
-    random = np.random.default_rng(7)
-    hours = pd.date_range("2013-01-01 06:00", periods=14 * 24, freq="h")
-    moment = pd.Series(random.choice(hours, FLIGHTS))
-    dep_delay = random.exponential(15, FLIGHTS).round() - 5
-    planes = [f"N{number}" for number in range(40)]
-    flights = pd.DataFrame(
-        {
-            "year": moment.dt.year,
-            "month": moment.dt.month,
-            "day": moment.dt.day,
-            "sched_dep_time": moment.dt.hour * 100 + 30,
-            "dep_delay": dep_delay,
-            "sched_arr_time": (moment.dt.hour + 2) % 24 * 100 + 15,
-            "carrier": random.choice(["UA", "B6", "EV"], FLIGHTS),
-            "tailnum": random.choice(planes, FLIGHTS),
-            "origin": random.choice(["EWR", "JFK", "LGA"], FLIGHTS),
-            "dest": random.choice(["ATL", "BOS", "ORD"], FLIGHTS),
-            "distance": random.choice([184, 733, 760], FLIGHTS),
-            "time_hour": moment.dt.strftime("%Y-%m-%dT%H:00:00Z"),
-            TARGET: dep_delay + random.normal(0, 5, FLIGHTS).round(),
-        }
-    )
-    origins = ["EWR", "JFK", "LGA"]
-    weather = pd.DataFrame(
-        [(origin, hour.strftime("%Y-%m-%dT%H:00:00Z")) for origin in origins for hour in hours],
-        columns=["origin", "time_hour"],
-    )
-    for name in ("temp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure"):
-        weather[name] = random.uniform(0, 100, len(weather)).round(2)
-    weather["visib"] = 10.0
-    weather.loc[::7, "wind_gust"] = np.nan
-    known = planes[:30]
-    aircraft = pd.DataFrame({"tailnum": known, "year": 2000, "seats": 55})
-    return {"flights": flights, "weather": weather, "planes": aircraft}
+    monkeypatch.setenv("SLIPWAY_PROBLEM", "{{ cookiecutter.__problem }}")
 
 
 @pytest.fixture
@@ -62,11 +21,9 @@ def paths(tmp_path, monkeypatch) -> Paths:
 
 
 @pytest.fixture
-def dataset(paths, tables):
-    """The tables as files, where the processing job finds them."""
+def dataset(paths):
+    """The dataset, where the processing job finds it."""
     folder = paths.base / "processing" / "input" / "dataset"
     folder.mkdir(parents=True)
-    for name, table in tables.items():
-        suffix = "csv.gz" if name == "flights" else "csv"
-        table.to_csv(folder / f"{name}.{suffix}", index=False, na_rep="NA")
+    write(folder)
     return folder

@@ -66,7 +66,7 @@ def test_an_answer_to_no_question_is_told(remote: Path) -> None:
     session = Session()
     session.refuse("codecommit", "get_branch", "BranchDoesNotExistException")
     session.stub("codecommit", "get_repository", {"repositoryMetadata": {"cloneUrlHttp": str(remote)}})
-    with pytest.raises(SlipwayError, match="does not ask for colour; allowed: project, description, dataset"):
+    with pytest.raises(SlipwayError, match="does not ask for colour; allowed: project, description, framework"):
         run(session, {"colour": "red"})
 
 

@@ -36,7 +36,6 @@ def _environment(plan: Plan, job: Job, step: str) -> dict[str, Any]:
     """What slipway.container and the scripts read; what project.yaml says of the step comes on top."""
     project = plan.project
     return {
-        "SLIPWAY_DATASET": project.data.dataset,
         "SLIPWAY_PROJECT": project.project,
         "SLIPWAY_PROBLEM": project.problem,
         "SLIPWAY_STEP": step,

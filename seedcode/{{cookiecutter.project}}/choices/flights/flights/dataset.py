@@ -10,7 +10,8 @@ from flights.columns import FEATURES
 TABLES = {
     "flights": [
         "year", "month", "day", "sched_dep_time", "dep_delay", "sched_arr_time", "carrier",
-        "tailnum", "origin", "dest", "distance", "time_hour",
+        "tailnum", "origin", "dest", "distance", "time_hour",{% if cookiecutter.__problem == "binary-classification" %} "arr_delay",{% endif %}
+
     ],
     "weather": [
         "origin", "time_hour", "temp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip",
@@ -19,14 +20,20 @@ TABLES = {
     "planes": ["tailnum", "year", "seats"],
 }  # fmt: skip
 
+{% if cookiecutter.__problem == "binary-classification" %}
+# A flight is late from here on: minutes after schedule, as the regulator counts.
+LATE = 15
+{% endif %}
 TEXTS = {"carrier", "tailnum", "origin", "dest", "time_hour"}
 
 
-def load(folder: Path, target: str) -> dict[str, pd.DataFrame]:
+def load(folder: Path{% if cookiecutter.__problem == "regression" %}, target: str{% endif %}) -> dict[str, pd.DataFrame]:
     """The raw tables. Raises StepError if one is missing, is empty or lacks a column."""
     tables = {}
-    for name, columns in TABLES.items():
+    for name, {{ "columns" if cookiecutter.__problem == "regression" else "needed" }} in TABLES.items():
+{% if cookiecutter.__problem == "regression" %}
         needed = [*columns, target] if name == "flights" else columns
+{% endif %}
         files = sorted(folder.glob(f"{name}.csv*"))
         if not files:
             raise StepError(
@@ -46,15 +53,23 @@ def load(folder: Path, target: str) -> dict[str, pd.DataFrame]:
 
 
 def rows(tables: dict[str, pd.DataFrame], target: str) -> pd.DataFrame:
-    """One row a flight that arrived: the features and the target.
+    """One row a flight that arrived: the features and {{ "the target" if cookiecutter.__problem == "regression" else "whether it was late (1, else 0)" }}.
 
     Raises StepError if no flight arrived.
     """
+{% if cookiecutter.__problem == "regression" %}
     flights = tables["flights"].dropna(subset=[target, "dep_delay"])
     if flights.empty:
         raise StepError(
             f"no flight has both dep_delay and {target}: there is nothing to learn from"
         )
+{% else %}
+    flights = tables["flights"].dropna(subset=["arr_delay", "dep_delay"])
+    if flights.empty:
+        raise StepError(
+            "no flight has both dep_delay and arr_delay: there is nothing to learn from"
+        )
+{% endif %}
     planes = tables["planes"].drop_duplicates("tailnum").rename(columns={"year": "built"})
     weather = tables["weather"].drop_duplicates(["origin", "time_hour"])
     # A flight without weather or plane keeps its row: the model knows how to miss a value.
@@ -67,32 +82,15 @@ def rows(tables: dict[str, pd.DataFrame], target: str) -> pd.DataFrame:
         weekday=pd.to_datetime(joined[["year", "month", "day"]]).dt.day_of_week,
         plane_age=joined["year"] - joined["built"],
     )
+{% if cookiecutter.__problem == "binary-classification" %}
+    made[target] = (joined["arr_delay"] >= LATE).astype("int64")
+{% endif %}
     return made[[*FEATURES, target]]
 
 
 def minute_of_day(clock: pd.Series) -> pd.Series:
     """1435 (a clock that reads 14:35) → 875."""
     return clock // 100 * 60 + clock % 100
-
-
-def split(table: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str, pd.DataFrame]:
-    """Divide rows at random; what the shares leave over is train. The same seed divides alike.
-
-    Raises StepError if a part would be empty.
-    """
-    shuffled = table.sample(frac=1, random_state=seed)
-    parts, start = {}, 0
-    for name, share in shares.items():
-        count = round(share * len(table))
-        parts[name] = shuffled.iloc[start : start + count].sort_index()
-        start += count
-    parts["train"] = shuffled.iloc[start:].sort_index()
-    empty = [name for name, part in parts.items() if part.empty]
-    if empty:
-        raise StepError(
-            f"{len(table)} rows are too few to split: nothing is left for {', '.join(empty)}"
-        )
-    return parts
 
 
 def _names(folder: Path) -> str:

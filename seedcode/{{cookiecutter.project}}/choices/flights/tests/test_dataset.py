@@ -1,3 +1,5 @@
+{% set late = cookiecutter.__problem == "binary-classification" %}
+{% set load = "load(dataset)" if late else "load(dataset, TARGET)" %}
 """Raw tables become rows."""
 
 import pandas as pd
@@ -5,10 +7,15 @@ import pytest
 from slipway.container import StepError
 
 from flights import columns
-from flights.dataset import load, minute_of_day, rows, split
-from preprocess import preprocess
+from flights.dataset import {% if late %}LATE, {% endif %}load, minute_of_day, rows
 
-from .conftest import FLIGHTS, TARGET
+from .invented import ROWS, TARGET
+from .invented import tables as invent
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    return invent()
 
 
 def test_clock_times_become_minutes():
@@ -16,17 +23,25 @@ def test_clock_times_become_minutes():
 
 
 def test_a_row_for_every_flight_that_arrived(tables):
-    tables["flights"].loc[:9, TARGET] = None
+    tables["flights"].loc[:9, "arr_delay"] = None
     made = rows(tables, TARGET)
-    assert len(made) == FLIGHTS - 10
+    assert len(made) == ROWS - 10
     assert list(made.columns) == [*columns.FEATURES, TARGET]
 
 
+{% if late %}
+def test_a_flight_is_late_from_a_quarter_of_an_hour_on(tables):
+    tables["flights"]["arr_delay"] = float(LATE)
+    tables["flights"].loc[0, "arr_delay"] = LATE - 1
+    assert rows(tables, TARGET)[TARGET].tolist() == [0] + [1] * (ROWS - 1)
+
+
+{% endif %}
 def test_a_flight_keeps_its_row_without_weather_and_plane(tables):
     tables["weather"] = tables["weather"].head(1)
     tables["planes"] = tables["planes"].head(1)
     made = rows(tables, TARGET)
-    assert len(made) == FLIGHTS
+    assert len(made) == ROWS
     assert made["temp"].isna().any()
     assert made["plane_age"].isna().any()
 
@@ -36,59 +51,31 @@ def test_a_flight_over_midnight_takes_as_long_as_by_day(tables):
     assert set(rows(tables, TARGET)["scheduled_minutes"]) == {120}
 
 
-def test_the_same_seed_splits_alike_and_no_row_is_in_two_parts(tables):
-    table = rows(tables, TARGET)
-    first, second = (split(table, {"validation": 0.2, "test": 0.1}, seed=1) for _ in range(2))
-    assert {name: len(part) for name, part in first.items()} == {
-        "validation": 240,
-        "test": 120,
-        "train": 840,
-    }
-    assert sorted(index for part in first.values() for index in part.index) == list(table.index)
-    for name, part in first.items():
-        pd.testing.assert_frame_equal(part, second[name])
-
-
-def test_preprocess_writes_three_parts(paths, dataset):
-    preprocess(paths, validation_share=0.1, test_share=0.1, seed=1)
-    parts = {
-        name: columns.read(paths.processing_output(name) / f"{name}.csv")
-        for name in ("train", "validation", "test")
-    }
-    assert sum(map(len, parts.values())) == FLIGHTS
-    assert not parts["train"][TARGET].isna().any()
-
-
 def test_a_table_that_is_not_there_is_named(dataset):
     (dataset / "weather.csv").unlink()
     with pytest.raises(StepError, match=r"no weather\.csv .*flights\.csv\.gz, planes\.csv"):
-        load(dataset, TARGET)
+        {{ load }}
 
 
 def test_a_column_that_is_not_there_is_named(dataset, tables):
     tables["planes"].drop(columns="seats").to_csv(dataset / "planes.csv", index=False)
     with pytest.raises(StepError, match=r"planes\.csv has no column seats"):
-        load(dataset, TARGET)
+        {{ load }}
 
 
 def test_an_empty_table_is_named(dataset, tables):
     tables["weather"].head(0).to_csv(dataset / "weather.csv", index=False)
     with pytest.raises(StepError, match=r"weather\.csv has no rows"):
-        load(dataset, TARGET)
+        {{ load }}
 
 
 def test_text_among_numbers_is_named(dataset, tables):
     tables["weather"].assign(temp="warm").to_csv(dataset / "weather.csv", index=False)
     with pytest.raises(StepError, match=r"weather\.csv: column temp"):
-        load(dataset, TARGET)
+        {{ load }}
 
 
 def test_no_flight_that_arrived_is_nothing_to_learn_from(tables):
-    tables["flights"][TARGET] = None
+    tables["flights"]["arr_delay"] = None
     with pytest.raises(StepError, match="nothing to learn from"):
         rows(tables, TARGET)
-
-
-def test_too_few_rows_to_split_are_said(tables):
-    with pytest.raises(StepError, match="too few to split"):
-        split(rows(tables, TARGET).head(3), {"validation": 0.1, "test": 0.1}, seed=1)
