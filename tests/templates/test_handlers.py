@@ -108,6 +108,10 @@ NOT_NEEDED: dict[str, list[tuple[str, str]]] = {
         ("logs:PutLogGroupDeletionProtection", "DeletionProtectionEnabled is not given"),
         ("logs:PutBearerTokenAuthentication", "BearerTokenAuthenticationEnabled is not given"),
     ],
+    "AWS::SNS::Topic": [
+        ("sns:Subscribe", "Subscription is not given: who is told stands in project.yaml"),
+        ("sns:PutDataProtectionPolicy", "DataProtectionPolicy is not given"),
+    ],
     "AWS::Route53Resolver::ResolverQueryLoggingConfig": [
         ("resolverquerylogging:*", "no service has this prefix; route53resolver's actions stand beside it"),
     ],
