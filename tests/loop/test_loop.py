@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,8 +107,32 @@ def _edit(clone: Path, pattern: str, replacement: str) -> None:
     path.write_text(changed)
 
 
-def test_a_wrong_configuration_fails_in_the_test_stage_with_line_and_key(loop: Loop) -> None:
-    """Protects the handshake: an unknown key is named with its line, and the old model serves on."""
+@pytest.fixture(scope="module")
+def inbox(loop: Loop) -> Callable[[str], list[dict[str, Any]]]:
+    """Somebody who reads the project's topic: told("model-failed") are the details of such messages until now."""
+    tooling = loop.admin(TOOLING)
+    topic = tooling.client("ssm").get_parameter(Name=f"/slipway/projects/{PROJECT}/topic-arn")["Parameter"]["Value"]
+    queues = tooling.client("sqs")
+    queue = queues.create_queue(QueueName="inbox")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    tooling.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    read: list[dict[str, Any]] = []
+
+    def told(event: str) -> list[dict[str, Any]]:
+        while messages := queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                read.append(json.loads(json.loads(message["Body"])["Message"]))
+                queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        assert all(message["project"] == PROJECT for message in read)
+        return [message["detail"] for message in read if message["event"] == event]
+
+    return told
+
+
+def test_a_wrong_configuration_fails_in_the_test_stage_with_line_and_key(
+    loop: Loop, inbox: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    """Protects the handshake: an unknown key is named with its line, people are told, and the old model serves on."""
     before, clone = loop.predict(), loop.clone()
     (clone / "project.yaml").write_text((clone / "project.yaml").read_text() + "\nquality_gates: {}\n")
     execution = loop.execution(loop.push(clone, "Misspell a key"))
@@ -115,11 +142,14 @@ def test_a_wrong_configuration_fails_in_the_test_stage_with_line_and_key(loop: L
     assert "quality_gates" in log
     assert "quality_gate" in log
     assert loop.predict() == before
+    assert [(detail["action"], detail["execution-id"]) for detail in inbox("build-failed")] == [("Test", execution)]
     loop.git(clone, "revert", "--no-edit", "HEAD")
 
 
-def test_a_gate_that_is_not_met_says_figure_bound_and_key_and_registers_nothing(loop: Loop) -> None:
-    """Protects production from a bad model."""
+def test_a_gate_that_is_not_met_says_figure_bound_and_key_and_registers_nothing(
+    loop: Loop, inbox: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    """Protects production from a bad model, and people from having to look for the reason."""
     before, clone = loop.packages(), loop.clone()
     if "quality_gates" in (clone / "project.yaml").read_text():
         loop.git(clone, "revert", "--no-edit", "HEAD")
@@ -129,11 +159,16 @@ def test_a_gate_that_is_not_met_says_figure_bound_and_key_and_registers_nothing(
     log = loop.build_log(f"slipway-{PROJECT}-model")
     assert re.search(r"rmse is \d+\.\d+.*at most 0\.5.*quality_gate\.rmse\.max", log), log[-2000:]
     assert loop.packages() == before
+    (failed,) = inbox("model-failed")
+    assert failed["stepName"] == "Refuse-rmse"
+    assert re.search(r"rmse is \d+\.\d+.*at most 0\.5.*quality_gate\.rmse\.max", failed["failureReason"])
     loop.git(clone, "revert", "--no-edit", "HEAD")
     loop.git(clone, "push", "--quiet", "origin", "main")
 
 
-def test_two_pushes_in_quick_succession_give_two_models_in_order(loop: Loop) -> None:
+def test_two_pushes_in_quick_succession_give_two_models_in_order(
+    loop: Loop, inbox: Callable[[str], list[dict[str, Any]]]
+) -> None:
     """Protects concurrency: executions queue, neither cancels the other, versions are unique and ordered."""
     clone = loop.clone()
     commits = []
@@ -153,6 +188,8 @@ def test_two_pushes_in_quick_succession_give_two_models_in_order(loop: Loop) -> 
     assert len(set(versions)) == len(versions)
     ours = [tuple(map(int, by_commit[commit][1:].split("."))) for commit in commits]
     assert ours[0] < ours[1]
+    registered = {detail["ModelPackageArn"] for detail in inbox("model-registered")}
+    assert {package["ModelPackageArn"] for package in loop.packages()[-2:]} <= registered
 
 
 def test_a_build_that_dies_with_the_machine_leaves_a_consistent_state(loop: Loop) -> None:

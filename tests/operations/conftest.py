@@ -91,13 +91,17 @@ class Platform:
         after = self.data()
         return [name for name in before if "alias/" not in name and after.get(name) != before[name]]
 
-    def launch(self, name: str) -> str:
-        """Launch a project from the catalogue. Returns how it ended."""
+    def catalogue(self) -> Any:
+        """Service Catalog as the Data Science Admin has it."""
         admin = self.environment("DataScienceAdmin")
-        catalogue = self.cloud.client(
+        return self.cloud.client(
             "servicecatalog", access_key=admin["AWS_ACCESS_KEY_ID"], secret_key=admin["AWS_SECRET_ACCESS_KEY"],
             token=admin["AWS_SESSION_TOKEN"],
         )  # fmt: skip
+
+    def launch(self, name: str, **parameters: str) -> str:
+        """Launch a project from the catalogue. Returns how it ended."""
+        catalogue = self.catalogue()
         views = catalogue.search_products()["ProductViewSummaries"]
         product = next(view["ProductId"] for view in views if "project" in view["Name"].lower())
         versions = catalogue.describe_product(Id=product)["ProvisioningArtifacts"]
@@ -105,13 +109,26 @@ class Platform:
             ProductId=product, ProvisioningArtifactId=max(versions, key=lambda item: item["CreatedTime"])["Id"],
             PathId=catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"],
             ProvisionedProductName=name, ProvisionToken=f"test-{time.time_ns()}",
-            ProvisioningParameters=[{"Key": "ProjectName", "Value": name}],
+            ProvisioningParameters=[
+                {"Key": key, "Value": value} for key, value in {"ProjectName": name, **parameters}.items()
+            ],
         )["RecordDetail"]  # fmt: skip
         while True:
             about = catalogue.describe_provisioned_product(Id=record["ProvisionedProductId"])
             if about["ProvisionedProductDetail"]["Status"] != "UNDER_CHANGE":
                 return str(about["ProvisionedProductDetail"]["Status"])
             time.sleep(0.3)
+
+    def terminate(self, name: str) -> str:
+        """Terminate a launched project. Returns how it ended, with the reason if it failed."""
+        catalogue = self.catalogue()
+        record = catalogue.terminate_provisioned_product(
+            ProvisionedProductName=name, TerminateToken=f"test-{time.time_ns()}"
+        )["RecordDetail"]
+        while record["Status"] in {"CREATED", "IN_PROGRESS", "IN_PROGRESS_IN_ERROR"}:
+            time.sleep(0.3)
+            record = catalogue.describe_record(Id=record["RecordId"])["RecordDetail"]
+        return "; ".join([record["Status"], *(error["Description"] for error in record.get("RecordErrors", []))])
 
 
 def _flat(module: str, document: Any, path: str = "") -> Iterator[str]:

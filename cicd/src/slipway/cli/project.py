@@ -31,6 +31,9 @@ def add(verbs: Any) -> None:
     later = verbs.add_parser("update", help="offer every project the release's seed code, by a pull request")
     common.add_namespace(later)
     later.set_defaults(run=update)
+    end = verbs.add_parser("remove", help="take away what a project made beside its stack, which is being deleted")
+    common.add_namespace(end)
+    end.set_defaults(run=remove)
 
 
 def validate(given: argparse.Namespace) -> None:
@@ -83,3 +86,28 @@ def update(given: argparse.Namespace) -> None:
 
     bucket, prefix = environment("SLIPWAY_ASSETS_BUCKET"), environment("SLIPWAY_ASSETS_PREFIX")
     job.run(common.session(), common.namespace(given), bucket, prefix, Progress())
+
+
+def remove(given: argparse.Namespace) -> None:
+    """slipway project remove: all about the project comes from the environment, as the removal build has it."""
+    from slipway import removal
+    from slipway.release.verify import assume
+
+    data = environment("SLIPWAY_DATA", "keep")
+    if data not in ("keep", "delete"):
+        raise SlipwayError(f"SLIPWAY_DATA: given {data!r}, allowed keep, delete")
+    session = common.session()
+    identity = session.client("sts").get_caller_identity()
+    wanted = removal.Removal(
+        namespace=common.namespace(given),
+        project=environment("SLIPWAY_PROJECT"),
+        account=identity["Account"],
+        region=session.region_name,
+        partition=identity["Arn"].split(":")[1],
+        environments={
+            "staging": environment("SLIPWAY_STAGING_ACCOUNT"),
+            "production": environment("SLIPWAY_PRODUCTION_ACCOUNT"),
+        },
+        data="delete" if data == "delete" else "keep",
+    )
+    removal.remove(session, wanted, Progress(), assume)

@@ -1,10 +1,10 @@
 """A custom resource that runs a CodeBuild project for a stack and answers when it has ended.
 
-Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create or CreateAndUpdate);
-RunOnDelete (true where the build takes back what it made); EmptyIfUnused (a bucket that is emptied at deletion if
-nobody has used it). The build's variable STACK_REQUEST is Create, Update or Delete. What the buildspec exports
-(`exported-variables`) becomes attributes of the resource. A deletion undoes nothing else: what a build made (packages,
-images, a repository's first commit) has owners of its own.
+Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create, CreateAndUpdate, or
+Delete where it has nothing to make); RunOnDelete (true where the build takes back what was made); EmptyIfUnused (a
+bucket that is emptied at deletion if nobody has used it). The build's variable STACK_REQUEST is Create, Update or
+Delete. What the buildspec exports (`exported-variables`) becomes attributes of the resource. A deletion undoes nothing
+else: what a build made (packages, images, a repository's first commit) has owners of its own.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def wanted(kind: str, properties: Mapping[str, Any], physical_id: str) -> bool:
     """Whether this request runs the build."""
     if kind == "Delete":
         return str(properties.get("RunOnDelete", "")).lower() == "true" and not physical_id.startswith(NEVER_MADE)
-    return kind == "Create" or (kind == "Update" and properties.get("RunOn") == "CreateAndUpdate")
+    if kind == "Create":
+        return properties.get("RunOn") != "Delete"
+    return properties.get("RunOn") == "CreateAndUpdate"
 
 
 def run(

@@ -19,3 +19,8 @@ def endpoint(namespace: str, project: str, environment: Environment) -> str:
 def verifier(partition: str, account: str, namespace: str, environment: Environment) -> str:
     """ARN of the role with which builds try the endpoints of an environment."""
     return f"arn:{partition}:iam::{account}:role/{namespace}-release-verifier-{environment}"
+
+
+def deployer(partition: str, account: str, namespace: str, environment: Environment) -> str:
+    """ARN of the role with which an environment's endpoints are deployed and removed."""
+    return f"arn:{partition}:iam::{account}:role/{namespace}-release-deployer-{environment}"

@@ -1,0 +1,101 @@
+"""What a project made beside its stack is taken away, and nothing that the launch said is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from slipway import removal
+from slipway.errors import SlipwayError
+from slipway.progress import Progress
+
+from .fakes import Session
+
+PROJECT, NAME = "flight", "slipway-flight"
+GROUP = "arn:aws:sagemaker:eu-west-1:111111111111:model-package-group/slipway-flight"
+PIPELINE = "arn:aws:sagemaker:eu-west-1:111111111111:pipeline/slipway-flight"
+
+
+def wanted(data: removal.Data) -> removal.Removal:
+    return removal.Removal(
+        namespace="slipway", project=PROJECT, account="111111111111", region="eu-west-1", partition="aws",
+        environments={}, data=data,
+    )  # fmt: skip
+
+
+def run(session: Session, data: removal.Data, **more: Any) -> None:
+    removal.remove(session, removal.Removal(**{**vars(wanted(data)), **more}), Progress(), assume, sleep=lambda _: None)
+    session.assert_all_called()
+
+
+def assume(session: Any, role: str, name: str) -> Any:
+    raise ClientError({"Error": {"Code": "AccessDenied", "Message": f"not authorized to assume {role}"}}, "AssumeRole")
+
+
+def test_what_is_kept_is_not_touched(capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects data and models: with `keep`, no client but SageMaker's is even asked for."""
+    session = Session()
+    session.stub("sagemaker", "list_pipelines", {"PipelineSummaries": [{"PipelineName": f"{NAME}-delays"}]})
+    run(session, "keep")
+    assert set(session._clients) == {"sagemaker"}
+    assert "are kept, with their key" in capsys.readouterr().out
+
+
+def test_a_running_execution_is_stopped_before_its_pipeline_goes() -> None:
+    """Protects from jobs that go on writing into a bucket that is being emptied."""
+    session = Session()
+    execution = {"PipelineExecutionArn": f"{PIPELINE}/execution/a", "PipelineExecutionStatus": "Executing"}
+    running = {"PipelineExecutionSummaries": [execution]}
+    session.stub("sagemaker", "list_pipelines", {"PipelineSummaries": [{"PipelineName": NAME}]})
+    session.stub("sagemaker", "list_pipeline_executions", running)
+    session.stub("sagemaker", "stop_pipeline_execution", {"PipelineExecutionArn": f"{PIPELINE}/execution/a"})
+    session.stub("sagemaker", "list_pipeline_executions", running)
+    session.stub("sagemaker", "list_pipeline_executions", {"PipelineExecutionSummaries": []})
+    session.stub("sagemaker", "delete_pipeline", {"PipelineArn": PIPELINE})
+    run(session, "keep")
+
+
+def test_everything_goes_and_the_key_is_the_last() -> None:
+    """Protects `delete`: models, images, code, logs, every version in the bucket, then the key."""
+    session = Session()
+    session.stub("sagemaker", "list_pipelines", {"PipelineSummaries": []})
+    group = {"ModelPackageGroupName": NAME, "ModelPackageGroupArn": GROUP, "ModelPackageGroupStatus": "Completed"}
+    found = {"ModelPackageGroupSummaryList": [{**group, "CreationTime": 0}]}
+    session.stub("sagemaker", "list_model_package_groups", found)
+    arn = "arn:aws:sagemaker:eu-west-1:111111111111:model-package/slipway-flight/1"
+    package = {"ModelPackageArn": arn, "CreationTime": 0, "ModelPackageStatus": "Completed"}
+    session.stub("sagemaker", "list_model_packages", {"ModelPackageSummaryList": [package]})
+    session.stub("sagemaker", "delete_model_package", {}, {"ModelPackageName": arn})
+    session.stub("sagemaker", "delete_model_package_group", {}, {"ModelPackageGroupName": NAME})
+    for kind in ("inference", "preprocessing", "training"):
+        name = f"slipway/{PROJECT}/{kind}"
+        session.stub("ecr", "describe_repositories", {"repositories": [{"repositoryName": name}]})
+        session.stub("ecr", "delete_repository", {}, {"repositoryName": name, "force": True})
+    session.refuse("codecommit", "get_repository", "RepositoryDoesNotExistException")
+    session.refuse("codebuild", "delete_report_group", "ResourceNotFoundException")
+    for kind in ("build", "deploy"):
+        group = f"/aws/codebuild/{NAME}-{kind}"
+        session.stub(
+            "logs", "describe_log_groups", {"logGroups": [{"logGroupName": group}, {"logGroupName": f"{group}-2"}]}
+        )
+        session.stub("logs", "delete_log_group", {}, {"logGroupName": group})
+    bucket = f"{NAME}-111111111111-eu-west-1"
+    session.stub(
+        "s3", "list_object_versions",
+        {"Versions": [{"Key": "a", "VersionId": "1"}], "DeleteMarkers": [{"Key": "a", "VersionId": "2"}]},
+    )  # fmt: skip
+    keys = [{"Key": "a", "VersionId": "1"}, {"Key": "a", "VersionId": "2"}]
+    session.stub("s3", "delete_objects", {}, {"Bucket": bucket, "Delete": {"Objects": keys, "Quiet": True}})
+    session.stub("s3", "list_object_versions", {})
+    session.stub("s3", "delete_bucket", {}, {"Bucket": bucket})
+    session.stub("kms", "describe_key", {"KeyMetadata": {"KeyId": "k", "KeyState": "Enabled"}})
+    session.stub("kms", "schedule_key_deletion", {}, {"KeyId": "k", "PendingWindowInDays": 30})
+    run(session, "delete")
+
+
+def test_an_account_that_does_not_let_in_is_named_with_the_mend() -> None:
+    """Protects the person who terminates a product before the workload account was upgraded."""
+    with pytest.raises(SlipwayError, match=r"endpoint of staging \(account 222222222222\).*release-deployer-staging"):
+        run(Session(), "keep", environments={"staging": "222222222222"})
