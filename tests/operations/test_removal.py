@@ -12,7 +12,11 @@ from tests.localcloud.conftest import TOOLING, LocalCloud, free_port
 from tests.operations.conftest import Platform
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("removal")]
-BUILDS = re.compile(r"^codebuild\.(build|report)|^logs/|^cloudformation/|^sns/platform|^kms/")
+# What AWS keeps of the past: builds and their logs, deleted stacks, keys that wait, and the lineage of what there was.
+HISTORY = re.compile(
+    r"^codebuild\.(build|report)|^logs/|^cloudformation/|^sns/platform|^kms/|"
+    r"^sagemaker\.(Action|Artifact|Association|Context)\b|^core\.sagemaker-lineage"
+)
 STACK = {
     "Resources": {"Endpoint": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "serves"}}}
 }
@@ -54,8 +58,8 @@ def live_in(account: Platform, name: str) -> None:
 
 
 def of(account: Platform, name: str) -> set[str]:
-    """Records that name the project, but for those of what has been: builds, their logs, deleted stacks."""
-    return {record for record in account.records() if re.search(rf"\b{name}\b", record) and not BUILDS.match(record)}
+    """Records that name the project, but for those of what has been."""
+    return {record for record in account.records() if re.search(rf"\b{name}\b", record) and not HISTORY.match(record)}
 
 
 def test_a_project_that_goes_with_its_data_leaves_nothing(account: Platform) -> None:
