@@ -15,7 +15,8 @@ import yaml
 from slipway.errors import SlipwayError
 
 STACK = "AWS::CloudFormation::Stack"
-_TOOLING = "111111111111"  # the account whose bill it is
+# Account ids to count with: any that differ. The bill is that of the first.
+_TOOLING, _STAGING, _PRODUCTION = (str(digit) * 12 for digit in range(1, 4))
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Choice:
     @property
     def parameters(self) -> dict[str, str]:
         """Parameters that follow from the choice, whichever template takes them."""
-        staging, production = (_TOOLING, _TOOLING) if self.accounts == 1 else ("222222222222", "333333333333")
+        staging, production = (_TOOLING, _TOOLING) if self.accounts == 1 else (_STAGING, _PRODUCTION)
         return {"EndpointSet": self.endpoint_set, "StagingAccountId": staging, "ProductionAccountId": production}
 
 
