@@ -13,7 +13,7 @@ from tests.localcloud.conftest import PRODUCTION, STAGING, TOOLING, LocalCloud
 from tests.platform.stacks import ASSETS, PREFIX, Account, part, template
 
 NETWORK = ("Network", "FlowLogs", "Endpoints", "EndpointsFull", "DnsFirewall")
-ESSENTIAL, FULL = 18, 32  # the gateways of S3 and DynamoDB are of both
+ESSENTIAL, FULL = 18, 33  # the gateways of S3 and DynamoDB are of both
 # What a root must be told besides what is tried.
 GIVEN = {
     "platform": {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION},

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
-from tests.templates.library import ACCOUNT, LONGEST, REGION, REPOSITORY, Loader, templates
+from tests.templates.library import ACCOUNT, LONGEST, REGION, REPOSITORY, Loader, branches, templates
 
 NAMESPACE = "name"  # as the library resolves it
 ALL = {template.name: template for template in templates()}
@@ -148,8 +148,9 @@ def test_runs_queue(kind: str) -> None:
     """Two merges are two models in order: neither supersedes the other, and nothing polls."""
     ((_, pipeline),) = ALL[f"service-catalog/project/{kind}-pipeline.yaml"].of("AWS::CodePipeline::Pipeline")
     assert (pipeline["PipelineType"], pipeline["ExecutionMode"]) == ("V2", "QUEUED")
-    source = pipeline["Stages"][0]["Actions"][0]["Configuration"]
-    assert source["PollForSourceChanges"] == "false"
+    for action in branches(pipeline["Stages"][0]["Actions"]):
+        given = action["Configuration"]
+        assert given.get("PollForSourceChanges", given.get("DetectChanges")) == "false"
 
 
 @pytest.mark.parametrize("name", ["Boundary", "NoHandsOnPipelines"])

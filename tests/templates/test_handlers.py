@@ -270,6 +270,7 @@ BEYOND_HANDLERS: dict[str, dict[str, str]] = {
         "secretsmanager:GetSecretValue": "a dynamic reference: the company's identity provider",
     },
     "launch-project": {
+        "codeconnections:PassConnection": "the registry names the service as before, codestar-connections",
         "cloudformation:*": "nested stacks, and templates with loops, of which CloudFormation makes change sets",
         "codebuild:*": "the registry has no handlers for AWS::CodeBuild::Project",
         "ec2:Describe*": "parameters that are typed as a VPC, subnets and groups are looked up",

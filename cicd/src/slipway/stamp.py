@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from slipway import __version__
 from slipway.errors import SlipwayError
 from slipway.progress import Progress
-from slipway.template import source
+from slipway.template import connected, source
 from slipway.template.git import Git
 from slipway.template.source import Version
 
@@ -27,12 +27,17 @@ MESSAGE = "slipway: stamp {project}"
 
 @dataclass(frozen=True)
 class Stamp:
-    """A project to be stamped. `release` is the prefix of the release that the seed code comes from, if it is one."""
+    """A project to be stamped.
+
+    `release` is the prefix of the release that the seed code comes from, if it is one. `clone_url` is where a
+    repository that is not in CodeCommit is; "" for one that is.
+    """
 
     project: str
     repository: str
     answers: Mapping[str, str]
     release: str = ""
+    clone_url: str = ""
 
 
 def head(codecommit: Any, repository: str) -> str | None:
@@ -46,12 +51,22 @@ def head(codecommit: Any, repository: str) -> str | None:
 
 
 def stamp(codecommit: Any, wanted: Stamp, template: Path, progress: Progress) -> str:
-    """Render the template and push it to main. Returns the commit; does nothing where main exists already."""
-    existing = head(codecommit, wanted.repository)
+    """Render the template and push it to main. Returns the commit; does nothing where it was done already.
+
+    A repository in CodeCommit is the stack's own, so it is enough that it has a main. One elsewhere is somebody's:
+    raises SlipwayError unless it is empty or begins with the stamp of this very project.
+    """
+    message = MESSAGE.format(project=wanted.project)
+    if wanted.clone_url:
+        existing = connected.head(wanted.clone_url, wanted.repository, message)
+    else:
+        existing = head(codecommit, wanted.repository)
     if existing is not None:
         progress.say(f"{wanted.repository}: {BRANCH} exists already ({existing[:8]}): nothing to stamp")
         return existing
-    url = codecommit.get_repository(repositoryName=wanted.repository)["repositoryMetadata"]["cloneUrlHttp"]
+    url = wanted.clone_url or str(
+        codecommit.get_repository(repositoryName=wanted.repository)["repositoryMetadata"]["cloneUrlHttp"]
+    )
     with tempfile.TemporaryDirectory() as folder:
         answers = {"project": wanted.project, **wanted.answers}
         root = render(template, answers, Path(folder))
@@ -59,7 +74,7 @@ def stamp(codecommit: Any, wanted: Stamp, template: Path, progress: Progress) ->
             version = Version(source.place_of(wanted.release), source.folder(template), __version__)
             _note_template(root, version, answers, Path(folder))
         progress.say(f"rendered {sum(1 for path in root.rglob('*') if path.is_file())} files")
-        commit = push(root, url, MESSAGE.format(project=wanted.project))
+        commit = push(root, url, message)
     progress.say(f"{wanted.repository}: pushed {commit[:8]} to {BRANCH}")
     return commit
 
@@ -107,6 +122,7 @@ def push(root: Path, url: str, message: str) -> str:
     """Commit everything below `root` with exactly this message and push it to main of `url`. Returns the commit."""
     git = Git(root)
     git("init", "--quiet", "--initial-branch", BRANCH)
+    connected.sign_in(git, url)
     git("add", "--all")
     # commit-tree takes the message as it is; `git commit` would end it with a line break, and the pipeline compares it.
     commit = git("commit-tree", git("write-tree"), text=message)

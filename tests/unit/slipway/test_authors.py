@@ -79,6 +79,11 @@ def test_the_author_of_a_push_is_who_pushed() -> None:
     assert authors(None, "flights", "unknown", MARY) == [MARY]
 
 
+def test_codecommit_is_not_asked_about_a_repository_elsewhere() -> None:
+    """No call is prepared: CodeCommit would refuse the name, after the model was trained."""
+    assert authors(Session().client("codecommit"), "acme/flights", COMMIT, "") == []
+
+
 def test_ones_own_model_is_not_released() -> None:
     """The refusal names both, and says how somebody else's approval is got."""
     by = decided_by({"IamIdentity": {"Arn": session("ReleaseApprover", "mary"), "PrincipalId": "AROAX:mary"}})

@@ -67,6 +67,12 @@ def test_a_declined_version_is_not_offered_again() -> None:
     session.assert_all_called()
 
 
+def test_a_project_at_another_provider_is_named_and_passed_over() -> None:
+    """No call is prepared: CodeCommit would refuse the name, and one project would fail the job of all."""
+    told = job.offer(Session().client("codecommit"), "acme/flights", NEW, None)
+    assert told.startswith("acme/flights is not in CodeCommit")
+
+
 def test_who_works_on_the_branch_is_told_once() -> None:
     """The comment's token is of the pull request and the version: CodeCommit takes a repetition for the same."""
     tokens = set()

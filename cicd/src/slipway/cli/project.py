@@ -74,7 +74,8 @@ def stamp(given: argparse.Namespace) -> None:
         ) from None
     progress, session = Progress(), common.session()
     release = environment("SLIPWAY_ASSETS_PREFIX", "")
-    wanted = Stamp(environment("SLIPWAY_PROJECT"), environment("SLIPWAY_REPOSITORY"), answers, release)
+    elsewhere = environment("SLIPWAY_CLONE_URL", "")
+    wanted = Stamp(environment("SLIPWAY_PROJECT"), environment("SLIPWAY_REPOSITORY"), answers, release, elsewhere)
     run(session.client("codecommit"), wanted, given.template, progress)
     own = settings.project(session.client("ssm"), common.namespace(given), wanted.project)
     put_placeholder(session.client("s3"), own["bucket"], own["key-arn"], progress)

@@ -40,11 +40,12 @@ def authors(codecommit: Any, repository: str, commit: str, pusher: str) -> list[
 
     Args:
         codecommit: the client.
-        repository: its name.
+        repository: its name; owner/name where it is not in CodeCommit. AWS says nothing of authors there, and its
+            provider's protection of the branch has to see to it that they do not approve themselves.
         commit: full id.
         pusher: ARN of who moved main to it; "" where nobody says.
     """
-    if not COMMIT_ID.fullmatch(commit):  # built by hand, from no commit
+    if "/" in repository or not COMMIT_ID.fullmatch(commit):  # not in CodeCommit; built by hand, from no commit
         return [pusher] if pusher else []
     found = _of_pull_request(codecommit, repository, commit) or [pusher]
     written = codecommit.get_commit(repositoryName=repository, commitId=commit)["commit"]["author"].get("email", "")

@@ -16,6 +16,7 @@ from slipway.template.update import update
 
 _REASONS = {
     "current": "has this version of the seed code, or nothing of it concerns the project",
+    "elsewhere": "is not in CodeCommit, and no pull request is opened elsewhere: compare the seed code by hand",
     "unknown": f"has no {source.STATE}: it was stamped before projects knew their template, and is left as it is",
 }
 
@@ -53,6 +54,8 @@ def run(session: Any, namespace: str, bucket: str, prefix: str, progress: Progre
 
 def offer(codecommit: Any, repository: str, new: Version, fetch: Any) -> str:
     """Bring one project its update. Returns what was done, in words. Raises SlipwayError or what AWS raises."""
+    if "/" in repository:  # owner/name; no name in CodeCommit has a slash
+        return f"{repository} {_REASONS['elsewhere']}"
     number = requests.declined(codecommit, repository, new)
     if number is not None:
         return f"declined by closing pull request {number}"

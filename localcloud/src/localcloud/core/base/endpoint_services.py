@@ -10,7 +10,8 @@ from typing import Any
 SERVICES = (
     "access-analyzer", "airflow.api", "application-autoscaling", "athena", "cloudformation", "cloudtrail",
     "codeartifact.api",
-    "codeartifact.repositories", "codebuild", "codecommit", "codepipeline", "codestar-connections.api", "cognito-idp",
+    "codeartifact.repositories", "codebuild", "codecommit", "codeconnections.api", "codepipeline",
+    "codestar-connections.api", "cognito-idp",
     "config", "ec2", "elasticfilesystem", "events", "git-codecommit", "glue", "guardduty-data", "lakeformation",
     "scheduler", "servicecatalog", "sagemaker.api", "sagemaker.featurestore-runtime", "sagemaker.metrics",
     "sagemaker.runtime", "secretsmanager", "securityhub", "states", "sync-states", "tagging", "xray",
