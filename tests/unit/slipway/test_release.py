@@ -97,6 +97,16 @@ def test_a_model_that_is_not_approved_any_more_is_not_packaged(bundle: Bundle, t
     assert not (tmp_path / "build").exists()
 
 
+def test_a_model_for_batch_inference_alone_gets_no_endpoint(bundle: Bundle, tmp_path: Path) -> None:
+    """Protects the bill, and whoever approved: they are told where such a model is used instead."""
+    (bundle.folder / "project.yaml").write_text(PROJECT + "serving: {mode: batch}\n")
+    session = Session()
+    session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Approved"))
+    with pytest.raises(SlipwayError, match=r"serving\.mode.*'batch', allowed.*'real-time' or 'both'"):
+        package(session, "slipway", bundle, tmp_path / "build")
+    assert not (tmp_path / "build").exists()
+
+
 def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:
     with pytest.raises(SlipwayError, match="not a release bundle"):
         _ = Bundle(tmp_path).release

@@ -48,7 +48,7 @@ def package(session: Any, namespace: str, bundle: Bundle, output: Path) -> list[
     """Write endpoint.yaml, staging.json and production.json to `output`. Returns the names of the files.
 
     Raises SlipwayError if the model package is not approved any more (between an approval and this moment a person may
-    have thought again), or was approved by one of its authors.
+    have thought again), was approved by one of its authors, or is for batch inference alone.
     """
     release = bundle.release
     arn = release["model_package_arn"]
@@ -61,13 +61,18 @@ def package(session: Any, namespace: str, bundle: Bundle, output: Path) -> list[
     made = release.get("authors")
     if made is not None:  # a bundle of an earlier version does not say
         refuse_own(release["version"], decided_by(model.modified_by), made)
+    project = configuration.load(bundle.folder / "project.yaml")
+    if project.serving.mode == "batch":
+        raise SlipwayError(
+            f"{release['version']} has no endpoint to deploy: serving.mode in project.yaml is 'batch', allowed for a "
+            f"release 'real-time' or 'both'. Transform jobs take the approved version from the registry: {arn}"
+        )
     assets = settings.platform(session.client("ssm"), namespace)
     body = session.client("s3").get_object(Bucket=assets["assets/bucket"], Key=f"{assets['assets/prefix']}/{TEMPLATE}")[
         "Body"
     ]
     output.mkdir(parents=True, exist_ok=True)
     (output / "endpoint.yaml").write_bytes(body.read())
-    project = configuration.load(bundle.folder / "project.yaml")
     cost_center = settings.project(session.client("ssm"), namespace, project.project)["cost-center"]
     for environment in ENVIRONMENTS:
         content = template_configuration(namespace, project, release, cost_center, environment)
