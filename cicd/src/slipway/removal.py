@@ -36,6 +36,7 @@ class Removal:
         account: the tooling account.
         environments: the account of each environment that it is released to.
         data: whether its data, models, images and code go, too.
+        connected: whether its repository is elsewhere: then one of its name in CodeCommit is somebody else's.
     """
 
     namespace: str
@@ -45,6 +46,7 @@ class Removal:
     partition: str
     environments: Mapping[names.Environment, str]
     data: Data
+    connected: bool = False
 
     @property
     def name(self) -> str:
@@ -157,7 +159,7 @@ def _code(session: Any, wanted: Removal, progress: Progress) -> None:
         if gone(partial(ecr.describe_repositories, repositoryNames=[repository])):
             gone(partial(ecr.delete_repository, repositoryName=repository, force=True))
             progress.say(f"image repository {repository}: removed")
-    if gone(partial(codecommit.get_repository, repositoryName=wanted.project)):
+    if not wanted.connected and gone(partial(codecommit.get_repository, repositoryName=wanted.project)):
         gone(partial(codecommit.delete_repository, repositoryName=wanted.project))
         progress.say(f"git repository {wanted.project}: removed")
 

@@ -95,6 +95,15 @@ def test_everything_goes_and_the_key_is_the_last() -> None:
     run(session, "delete")
 
 
+def test_a_repository_elsewhere_leaves_one_of_its_name_in_codecommit_alone() -> None:
+    """Protects the code of an earlier project of the same name: CodeCommit is not even asked."""
+    session = Session()
+    for _ in range(3):
+        session.refuse("ecr", "describe_repositories", "RepositoryNotFoundException")
+    removal._code(session, removal.Removal(**{**vars(wanted("delete")), "connected": True}), Progress())
+    session.assert_all_called()
+
+
 def test_an_account_that_does_not_let_in_is_named_with_the_mend() -> None:
     """Protects the person who terminates a product before the workload account was upgraded."""
     with pytest.raises(SlipwayError, match=r"endpoint of staging \(account 222222222222\).*release-deployer-staging"):

@@ -110,5 +110,6 @@ def remove(given: argparse.Namespace) -> None:
             "production": environment("SLIPWAY_PRODUCTION_ACCOUNT"),
         },
         data="delete" if data == "delete" else "keep",
+        connected=environment("SLIPWAY_SOURCE_PROVIDER", "CodeCommit") != "CodeCommit",
     )
     removal.remove(session, wanted, Progress(), assume)
