@@ -98,11 +98,9 @@ def test_bad_input_gets_the_services_own_error(cloud: LocalCloud) -> None:
 def test_what_is_not_served_is_refused_by_name(cloud: LocalCloud) -> None:
     """Protects against pretended success."""
     with pytest.raises(ClientError) as error:
-        cloud.client("codecommit").create_approval_rule_template(
-            approvalRuleTemplateName="x", approvalRuleTemplateContent="{}"
-        )
+        cloud.client("codecommit").put_comment_reaction(commentId="x", reactionValue=":thumbsup:")
     assert code(error) == "NotImplemented"
-    assert "CreateApprovalRuleTemplate is not served by the local cloud" in str(error.value)
+    assert "PutCommentReaction is not served by the local cloud" in str(error.value)
 
 
 def test_a_template_with_a_type_that_is_not_served_makes_nothing(cloud: LocalCloud) -> None:

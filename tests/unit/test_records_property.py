@@ -82,6 +82,8 @@ def prepared(records: Records, caller: Caller, drawn: dict[str, Any], data: st.D
     if records.kind.name == "Space":
         members.pop("OwnershipSettings", None)
         members.pop("SpaceSharingSettings", None)
+    if records.kind.name == "ModelCard":
+        members["Content"] = "{}"
     return members
 
 

@@ -42,7 +42,9 @@ def load(archive: Path, folder: Path) -> predictor.{{ cookiecutter.__class }}:
     """The model out of model.tar.gz, as SageMaker packed it, and as the endpoint serves it."""
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            # Python 3.11 before 3.11.4, which distributions still have, knows no filter by name.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(folder)
         return predictor.load(folder)
     except (OSError, ValueError, tarfile.TarError) as error:
         raise container.StepError(f"{archive.name}: no readable model: {error}") from error

@@ -99,6 +99,7 @@ def test_there_is_a_buildspec_for_every_job() -> None:
         "model",
         "package",
         "publish",
+        "removal",
         "stamp",
         "template-update",
         "test",

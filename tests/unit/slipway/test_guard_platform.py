@@ -13,7 +13,8 @@ from slipway.guard.kinds import BY_TITLE
 from slipway.pipeline.definition import definition
 from tests.templates.library import REPOSITORY, Template
 
-from .test_pipeline_definition import KEY, plan, session
+from .plans import KEY, plan, session
+from .test_pipeline_definition import TEXT
 
 KINDS = {"Processing": "processing job", "Training": "training job"}
 
@@ -26,7 +27,7 @@ def steps() -> dict[str, list[dict[str, Any]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "x")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-        body = json.loads(definition(plan(), session()))
+        body = json.loads(definition(plan(TEXT), session()))
     waiting = list(body["Steps"])
     while waiting:
         step = waiting.pop()
