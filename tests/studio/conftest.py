@@ -1,4 +1,4 @@
-"""One local cloud for these tests, with what the platform's other layers would have published."""
+"""A local cloud for each of these files, with what the platform's other layers would have published."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class Account:
         self.client("ssm").put_parameter(Name=f"/{NAMESPACE}/platform/{name}", Value=value, Type=kind, Overwrite=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """A file's own: files run in any order, and each makes the domain and the package domain under the same names."""
     cloud = LocalCloud(tmp_path_factory.mktemp("studio") / "home", free_port())
     cloud.start()
     try:
