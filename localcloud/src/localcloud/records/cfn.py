@@ -18,7 +18,7 @@ from localcloud.core.cfn import _members as fit
 from localcloud.core.model import load
 from localcloud.records.kind import Derived, Kind
 
-_BUSY = re.compile(r"Creating|Updating|Pending|InProgress|RollingBack|Deleting", re.IGNORECASE)
+_BUSY = re.compile(r"Creating|Updating|Pending|(Create|Update|Delete)?InProgress|RollingBack|Deleting", re.IGNORECASE)
 _WAIT_SECONDS = 900
 _POLL_SECONDS = 0.2
 

@@ -283,18 +283,6 @@ TABLE: tuple[RecordResource, ...] = (
             "TemplateProviderDetails",
             "Tags",
         ),
-    ),
-    RecordResource(
-        "Project",
-        ref=("ProjectArn",),
-        attributes=("CreationTime", "ProjectId", "ProjectStatus"),
-        replace=(
-            "ProjectName",
-            "ProjectDescription",
-            "ServiceCatalogProvisioningDetails",
-            "TemplateProviderDetails",
-            "Tags",
-        ),
         rename={
             "TemplateProviderDetails": "TemplateProviders",
             "CfnTemplateProviderDetail": "CfnTemplateProvider",
