@@ -35,3 +35,13 @@ def test_a_request_without_tags_reads_no_model(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(iam_actions, "request_tag_context", never)
     assert requests._told("ssm", "ssm:GetParameter", "/", {}, b'{"Name": "/slipway/x"}', {}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "parameters"),
+    [(b'{"Namespace": "/aws/sagemaker/TrainingJobs"}', {}), (b"", {"Namespace": ["/aws/sagemaker/TrainingJobs"]})],
+)
+def test_the_namespace_of_metrics_is_noted(body: bytes, parameters: dict[str, Any]) -> None:
+    """Protects the replay: roles may write metrics to some namespaces alone, and clients speak two protocols."""
+    told = requests._told("monitoring", "cloudwatch:PutMetricData", "/", {}, body, {}, parameters)
+    assert told["keys"] == {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}

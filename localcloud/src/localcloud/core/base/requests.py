@@ -90,7 +90,8 @@ def _told(
         if role:
             asked.append(Asked("iam:PassRole", role, {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"}))
     elif service == "monitoring":
-        namespace = _one(parameters, "Namespace")
+        # Older clients send a form, today's a JSON document.
+        namespace = _one(parameters, "Namespace") or (json.loads(body).get("Namespace") if body[:1] == b"{" else None)
         if namespace:
             keys["cloudwatch:namespace"] = namespace
     told: dict[str, Any] = {"keys": keys} if keys else {}
