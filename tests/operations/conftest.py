@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -23,12 +23,13 @@ from tests.upgrade.kept import data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = "alpha"
-# What is no resource: counters, expiring tokens and sessions, histories that AWS keeps of what has been, AWS's default
-# groups, and the local cloud's own notes.
+# What is no resource: counters, expiring tokens and sessions, histories that AWS keeps of what has been (the lineage of
+# jobs and model packages among them, which outlives both), AWS's default groups, and the local cloud's own notes.
 NO_RESOURCE = re.compile(
     r"^(codeartifact\.token|codebuild\.number|servicecatalog\.record|cloudformation\.made|sts/|"
     r"cloudformation/stack_events|cloudwatch/alarm_history|iam/service_linked_role_deletion_tasks|"
     r"iam/aws_managed_attachment_counts|elasticache/param_group|"
+    r"sagemaker\.(Action|Artifact|Association|Context)\b|core\.sagemaker-lineage|"
     r".*(tags|port_counter|counter)\b)"
 )
 
@@ -79,6 +80,13 @@ class Platform:
             for module, pieces in groupby(rows, key=lambda row: row[0]):
                 found |= set(_flat(module, json.loads(join(piece[1:] for piece in pieces))))
         return {record for record in found if not NO_RESOURCE.match(record)}
+
+    def until(self, condition: Callable[[], bool], seconds: float = 30) -> bool:
+        """Whether it came true in time: the local cloud writes logs and metrics to disk a little after its answer."""
+        end = time.monotonic() + seconds
+        while not (met := condition()) and time.monotonic() < end:
+            time.sleep(0.2)
+        return met
 
     def data(self) -> dict[str, str]:
         """What keeps data in buckets, repositories and registries, and the keys."""
@@ -161,6 +169,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     try:
         # What an account has from the first: each service makes it when it is first asked, and keeps it at a change.
         cloud.client("cloudformation").list_stacks()
+        cloud.client("scheduler").list_schedule_groups()
         ec2 = cloud.client("ec2")
         ec2.delete_vpc(VpcId=ec2.create_vpc(CidrBlock="10.0.0.0/24")["Vpc"]["VpcId"])
         ssm = cloud.client("ssm")

@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -146,6 +145,7 @@ def test_destroy_leaves_other_platforms_alone(platform: Platform) -> None:
     for name in (f"slipway-two-lake-{TOOLING}-eu-west-1", f"somebody-{TOOLING}-eu-west-1"):
         s3.delete_bucket(Bucket=name)
     logs.delete_log_group(logGroupName="/aws/lambda/slipway-two-x")
+    assert platform.until(lambda: not any("slipway-two" in record for record in platform.records()))
 
 
 def test_the_audit_is_not_removed_before_what_it_watches(platform: Platform) -> None:
@@ -226,7 +226,7 @@ def test_the_audit_goes_last_and_leaves_nothing(platform: Platform) -> None:
     done = platform.slipway("destroy", "--audit", "--yes", "--key-days", "7")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "removed, nothing left\n" in done.stdout + done.stderr
-    time.sleep(1)
+    platform.until(lambda: platform.records() == platform.before)
     assert platform.records() - platform.before == set()
     assert platform.before - platform.records() == set()
     keys = platform.cloud.client("kms")

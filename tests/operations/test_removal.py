@@ -12,11 +12,8 @@ from tests.localcloud.conftest import TOOLING, LocalCloud, free_port
 from tests.operations.conftest import Platform
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("removal")]
-# What AWS keeps of the past: builds and their logs, deleted stacks, keys that wait, and the lineage of what there was.
-HISTORY = re.compile(
-    r"^codebuild\.(build|report)|^logs/|^cloudformation/|^sns/platform|^kms/|"
-    r"^sagemaker\.(Action|Artifact|Association|Context)\b|^core\.sagemaker-lineage"
-)
+# What AWS keeps of the past besides: builds and their logs, deleted stacks, and keys that wait.
+HISTORY = re.compile(r"^codebuild\.(build|report)|^logs/|^cloudformation/|^sns/platform|^kms/")
 STACK = {
     "Resources": {"Endpoint": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "serves"}}}
 }
