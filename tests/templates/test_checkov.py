@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ Resources:
 
 def uv() -> str:
     """The uv command; without it there is no environment for checkov."""
-    found = shutil.which("uv")
+    # The environment of the tests has it; it need not be on the PATH.
+    found = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if found is None:
-        _unavailable("the command 'uv' is not on the PATH")
+        _unavailable("there is no command 'uv'")
     return str(found)
 
 
