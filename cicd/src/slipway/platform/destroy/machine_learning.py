@@ -209,16 +209,9 @@ def studio_configurations(place: Place) -> list[Item]:
 def builds(place: Place) -> list[Item]:
     """Builds and test reports: CodeBuild keeps both when their project is deleted."""
     codebuild = place.client("codebuild")
-    ids = [
-        identifier for identifier in pages(codebuild, "list_builds", "ids") if place.owns(identifier.partition(":")[0])
-    ]
     found = []
-    if ids:
-
-        def remove() -> None:
-            for start in range(0, len(ids), BUILDS_AT_ONCE):
-                codebuild.batch_delete_builds(ids=ids[start : start + BUILDS_AT_ONCE])
-
+    if ids := _builds(place):
+        remove = partial(wait, place, "builds", partial(_delete_builds, place))
         found.append(Item("builds", f"{place.namespace}-*", remove, many(len(ids), "build")))
     for arn in pages(codebuild, "list_report_groups", "reportGroups"):
         name = re.sub(r"^.*report-group/", "", arn)
@@ -226,6 +219,21 @@ def builds(place: Place) -> list[Item]:
             call = partial(codebuild.delete_report_group, arn=arn, deleteReports=True)
             found.append(Item("test reports", name, partial(gone, call)))
     return found
+
+
+def _builds(place: Place) -> list[str]:
+    ids = pages(place.client("codebuild"), "list_builds", "ids")
+    return [identifier for identifier in ids if place.owns(identifier.partition(":")[0])]
+
+
+def _delete_builds(place: Place) -> bool:
+    """Delete what has ended and stop what has not, which CodeBuild does not delete. Whether nothing is left."""
+    codebuild, ids = place.client("codebuild"), _builds(place)
+    for start in range(0, len(ids), BUILDS_AT_ONCE):
+        answer = codebuild.batch_delete_builds(ids=ids[start : start + BUILDS_AT_ONCE])
+        for kept in answer.get("buildsNotDeleted", []):
+            gone(partial(codebuild.stop_build, id=kept["id"]))
+    return not _builds(place)
 
 
 def wait(place: Place, what: str, ended: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic) -> None:
