@@ -155,7 +155,10 @@ class _Maker:
             return
         self._call(context, "Delete", request)
         end = time.monotonic() + _WAIT_SECONDS
-        while self._describe(context, identity) is not None and time.monotonic() < end:
+        while self._describe(context, identity) is not None:
+            if time.monotonic() > end:
+                name = "|".join(map(str, identity.values()))
+                raise RuntimeError(f"{self.kind.label} {name} is still there {_WAIT_SECONDS:.0f} s after its deletion")
             time.sleep(_POLL_SECONDS)
 
     # ---- inside
