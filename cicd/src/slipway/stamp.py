@@ -89,7 +89,8 @@ def _note_template(root: Path, version: Version, answers: Mapping[str, str], scr
 def render(template: Path, answers: Mapping[str, str], output: Path, slipway: str = __version__) -> Path:
     """Render the cookiecutter template (a folder, or a zip of it) below `output`. Returns the project's folder.
 
-    `slipway` is the version of this package that the project's images install.
+    `slipway` is the version of this package that the project's images install. Raises SlipwayError for an answer that
+    the template does not ask for or does not take.
     """
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.main import cookiecutter
@@ -100,11 +101,7 @@ def render(template: Path, answers: Mapping[str, str], output: Path, slipway: st
         template = output / "template"
     # A hook that refuses an answer says so itself; the library would add its traceback.
     logging.getLogger("cookiecutter").setLevel(logging.CRITICAL + 1)
-    asked = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
-    unknown = sorted(set(answers) - set(asked))
-    if unknown:
-        known = ", ".join(name for name in asked if not name.startswith("_"))
-        raise SlipwayError(f"the template does not ask for {', '.join(unknown)}; allowed: {known}")
+    _judge(answers, json.loads((template / "cookiecutter.json").read_text(encoding="utf-8")))
     try:
         folder = cookiecutter(
             str(template),
@@ -116,6 +113,21 @@ def render(template: Path, answers: Mapping[str, str], output: Path, slipway: st
     except CookiecutterException as error:
         raise SlipwayError(f"the seed code could not be rendered: {error}; see the message above") from None
     return Path(folder)
+
+
+def _judge(answers: Mapping[str, str], asked: Mapping[str, Any]) -> None:
+    """Refuse what cookiecutter would not ask, or would end with a traceback for. Raises SlipwayError."""
+    unknown = sorted(set(answers) - set(asked))
+    if unknown:
+        known = ", ".join(name for name in asked if not name.startswith("_"))
+        raise SlipwayError(f"the template does not ask for {', '.join(unknown)}; allowed: {known}")
+    wrong = [
+        f"{name}: given {given!r}, allowed {', '.join(asked[name])}"
+        for name, given in answers.items()
+        if isinstance(asked[name], list) and given not in asked[name]
+    ]
+    if wrong:
+        raise SlipwayError(f"the seed code could not be rendered: {'; '.join(wrong)}")
 
 
 def push(root: Path, url: str, message: str) -> str:

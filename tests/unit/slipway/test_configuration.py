@@ -53,6 +53,23 @@ def test_a_good_file_is_taken() -> None:
     [
         ("training:", "trainin:", ["project.yaml:8: trainin: this key is not known", "did you mean training?"]),
         ("max_iter: 300", "max_iter: [1]", ["project.yaml:11: training.hyperparameters.max_iter", "[1] (list)"]),
+        (
+            "max_iter: 300",
+            'note: "a\\nb"',
+            [
+                "yaml:11: training.hyperparameters.note: has more than one line",
+                "given:   'a\\nb' (text)",
+                "allowed: one line of 1 to 256 characters",
+            ],
+        ),
+        ("max_iter: 300", "note: |\n      a", ["yaml:11: training.hyperparameters.note: has more", "after `|` or `>`"]),
+        ("max_iter: 300", "note: '\u2028'", ["project.yaml:11: training.hyperparameters.note: has more than one line"]),
+        ("max_iter: 300", "note: ''", ["project.yaml:11: training.hyperparameters.note: is empty"]),
+        (
+            "training:",
+            'preprocessing: {parameters: {a: "\\r"}}\ntraining:',
+            ["8: preprocessing.parameters.a: has"],
+        ),
         ("tag: 1", 'tag: "1"', ["project.yaml:2: tag: has the wrong type", "a whole number", "without quotes: 1"]),
         ("tag: 1", "tag: -1", ["project.yaml:2: tag: is too small", "at least 0"]),
         ("tag: 1\n", "", ["project.yaml:1: tag: this key is missing", "add `tag: …`"]),

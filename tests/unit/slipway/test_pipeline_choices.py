@@ -31,7 +31,7 @@ data: {dataset: flights/2013-q1, target: arr_delay}
 training:
   instance_type: ml.g5.xlarge
   max_runtime_minutes: 60
-  hyperparameters: {max_iter: 300, note: "a\\nb"}
+  hyperparameters: {max_iter: 300, note: "a b"}
   spot: {max_wait_minutes: 90}
   tuning:
     strategy: Random
@@ -102,7 +102,7 @@ def test_a_tuning_searches_what_the_project_file_says(found: dict[str, dict[str,
         {"Name": "depth", "MinValue": "2", "MaxValue": "9", "ScalingType": "Auto"}
     ]
     assert ranges["CategoricalParameterRanges"] == [{"Name": "warm", "Values": ["true", "false"]}]
-    assert training["StaticHyperParameters"] == {"max_iter": "300", "note": "a\nb"}
+    assert training["StaticHyperParameters"] == {"max_iter": "300", "note": "a b"}
     names = [item["Name"] for item in training["AlgorithmSpecification"]["MetricDefinitions"]]
     assert names == [f"validation:{name}" for name in METRICS["regression"]]
 

@@ -62,6 +62,20 @@ def test_a_bad_answer_is_told_by_its_name(remote: Path, capfd: pytest.CaptureFix
     assert git(remote, "for-each-ref") == ""
 
 
+def test_an_answer_that_is_no_choice_is_told_with_the_choices(remote: Path) -> None:
+    session = Session()
+    session.refuse("codecommit", "get_branch", "BranchDoesNotExistException")
+    session.stub("codecommit", "get_repository", {"repositoryMetadata": {"cloneUrlHttp": str(remote)}})
+    with pytest.raises(SlipwayError) as caught:
+        run(session, {"framework": "xgbost", "serving": "stream"})
+    assert str(caught.value) == (
+        "the seed code could not be rendered: "
+        "framework: given 'xgbost', allowed scikit-learn, xgboost, tensorflow, huggingface; "
+        "serving: given 'stream', allowed real-time, batch, both"
+    )
+    assert git(remote, "for-each-ref") == ""
+
+
 def test_an_answer_to_no_question_is_told(remote: Path) -> None:
     session = Session()
     session.refuse("codecommit", "get_branch", "BranchDoesNotExistException")

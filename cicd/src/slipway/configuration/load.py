@@ -224,7 +224,8 @@ def _limit(kind: str, context: Mapping[str, object], path: Key) -> str:
         "number": "a finite number",
         "later": "{instead}",
         "schedule": "rate(7 days) or, of minute, hour, day of month, month, day of week, year, cron(0 3 ? * MON *)",
-        "parameter": "a finite number, true or false, or a text of 1 to 256 characters",
+        "parameter": "a finite number, true or false, or one line of 1 to 256 characters",
+        "lines": "one line of 1 to 256 characters",
     }
     if kind in limits:
         return limits[kind].format(**context)
@@ -254,6 +255,8 @@ def _mend(kind: str, given: object) -> str:
         return f"write it without quotes: {given.strip()}"
     if kind == "later":
         return "take the value that is allowed; the changelog will tell when this one is"
+    if kind == "lines":
+        return "write it in one line; in YAML a text after `|` or `>` ends with a line break, too"
     if kind == "schedule":
         return 'write it as AWS does (EventBridge Scheduler, "Schedule types"), in UTC'
     return "change the value to one that is allowed"

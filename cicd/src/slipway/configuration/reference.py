@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from slipway.configuration.model import METRICS, REPORT_KEYS, Problem, ProjectFile
+from slipway.configuration.values import ONE_LINE
 
 
 def json_schema() -> str:
@@ -115,6 +116,8 @@ def _words(schema: dict[str, Any]) -> str:
         return "`rate(…)` or `cron(…)`"
     if "@" in schema.get("pattern", ""):
         return "e-mail address"
+    if schema.get("pattern") == ONE_LINE:
+        return f"one line of up to {schema['maxLength']} characters"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

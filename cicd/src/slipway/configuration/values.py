@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated
 
 from aws_cron_expression_validator.validator import AWSCronExpressionError, AWSCronExpressionValidator
@@ -16,7 +17,9 @@ InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 VariableValue = Annotated[str, StringConstraints(max_length=256)]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-ParameterText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+# As SageMaker takes hyperparameters and arguments: `.*`, in which the dot stands for no line break.
+ONE_LINE = r"^[^\n\r\u0085\u2028\u2029]*$"
+ParameterText = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=ONE_LINE)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 EmailAddress = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=254)
@@ -31,13 +34,18 @@ class Section(BaseModel):
 
 def _scalar(value: object) -> object:
     """Refuses what no member of the union takes, with one message instead of one for each member."""
-    if isinstance(value, str) and 1 <= len(value) <= 256:
-        return value
+    if isinstance(value, str):
+        if _LINE_BREAK.search(value):
+            raise PydanticCustomError("lines", "has more than one line")
+        if 1 <= len(value) <= 256:
+            return value
+        raise PydanticCustomError("parameter", "is too long" if value else "is empty")
     if isinstance(value, int | float) and math.isfinite(value):
         return value
     raise PydanticCustomError("parameter", "has the wrong type")
 
 
+_LINE_BREAK = re.compile("[\n\r\x85\u2028\u2029]")
 Parameter = Annotated[bool | int | FiniteFloat | ParameterText, BeforeValidator(_scalar)]
 
 
