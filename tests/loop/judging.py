@@ -26,8 +26,8 @@ _OWN = {"aws:resourceaccount": "judge:resourceaccount", "s3:resourceaccount": "j
 ANSWERED = (
     "aws:calledvia", "aws:principalaccount", "aws:principalarn", "aws:principaltag/", "aws:requestedregion",
     "aws:requesttag/", "aws:resourceaccount", "aws:resourcetag/", "aws:securetransport", "aws:sourceaccount",
-    "aws:sourcearn", "aws:tagkeys", "aws:viaawsservice", "cloudformation:rolearn", "cloudwatch:namespace",
-    "codecommit:references",
+    "aws:sourcearn", "aws:tagkeys", "aws:viaawsservice", "cloudformation:rolearn",
+    "cloudformation:templateurl", "cloudwatch:namespace", "codecommit:references",
     "iam:passedtoservice", "kms:encryptioncontext:aws:s3:arn", "kms:resourcealiases", "kms:viaservice",
     "s3:existingobjecttag/", "s3:prefix",
     "s3:x-amz-server-side-encryption", "servicecatalog:accountlevel", "servicecatalog:rolelevel",

@@ -177,7 +177,7 @@ def opened(account: Account) -> Office:
     account.publish("catalogue/portfolio-id", portfolio)
     shelf = catalogue.Shelf(Session(account), NAMESPACE, "ml-platform", BUCKET, PREFIX)
     assert list(catalogue.publish(shelf, Progress())) == ["studio-user"]
-    client = _as(account, admin_role, "joan")
+    client = person(account, admin_role, "joan")
     product = account.contract("catalogue/products/studio-user")
     return Office(account, client("servicecatalog"), product, Deployed(functools.cache(_anywhere(account))))
 
@@ -186,10 +186,24 @@ def _anywhere(account: Account) -> Callable[[str, str], Any]:
     return lambda number, service: account.cloud.client(service, number)
 
 
-def _as(account: Account, role: str, name: str) -> Callable[[str], Any]:
+def person(account: Account, role: str, name: str) -> Callable[[str], Any]:
+    """Clients of somebody who has taken a role."""
     made = account.client("sts").assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
     keys = {"access_key": made["AccessKeyId"], "secret_key": made["SecretAccessKey"], "token": made["SessionToken"]}
     return lambda service: account.cloud.client(service, **keys)
+
+
+def at_rest(sagemaker: Any, name: str, seconds: float = 60) -> dict[str, Any]:
+    """A SageMaker project once nothing is in progress; empty when it is gone."""
+    deadline = time.monotonic() + seconds
+    while True:
+        listed = {item["ProjectName"]: item for item in sagemaker.list_projects()["ProjectSummaryList"]}
+        if name not in listed:
+            return {}
+        if not listed[name]["ProjectStatus"].endswith("InProgress"):
+            return dict(sagemaker.describe_project(ProjectName=name))
+        assert time.monotonic() < deadline, listed[name]
+        time.sleep(0.1)
 
 
 def _make(account: Account, project: str) -> None:

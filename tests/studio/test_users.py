@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from slipway.platform import catalogue
 from tests.localcloud.conftest import REGION, TOOLING, LocalCloud, free_port
 from tests.loop import asked
 from tests.loop.judging import Judge, Question
 from tests.studio.conftest import NAMESPACE, prepared
-from tests.studio.office import Office, changed, opened
+from tests.studio.office import Office, at_rest, changed, opened, person
 
 ADA, ALAN, GRACE = "ada-lovelace--flight", "alan--flight", "grace-hopper--flight-delays"
 PLACES = {
@@ -278,3 +279,90 @@ def test_a_launch_did_what_its_role_allows(office: Office) -> None:
     judge = Judge(office.deployed)
     refused = {f"{question}: {reason}" for question in questions if (reason := judge.reason(question))}
     assert not refused, "\n".join(sorted(refused))
+
+
+# What SageMaker asks of a project's template, and a resource that the launch role may make.
+_TEMPLATE = """
+Parameters:
+  SageMakerProjectName: {Type: String}
+  SageMakerProjectId: {Type: String}
+  Namespace: {Type: String, Default: slipway}
+Resources:
+  Contract:
+    Type: AWS::SSM::Parameter
+    Properties: {Type: String, Value: here, Name: !Sub "/${Namespace}/projects/${SageMakerProjectName}/made-by"}
+"""
+
+
+def test_a_project_from_an_s3_template(office: Office) -> None:
+    """Protects Studio's second way in: the domain says where templates lie, who may launch reads and launches them
+    with the launch role, and that role serves nothing but published templates."""
+    account, before, domain = office.account, office.there_is(), office.domain
+    account.deploy("studio", StudioTemplates="true")
+    assert office.domain == domain, "a tag replaced the domain"
+    arn = f"arn:aws:sagemaker:{REGION}:{TOOLING}:domain/{domain}"
+    listed = account.client("sagemaker").list_tags(ResourceArn=arn)["Tags"]
+    place = {tag["Key"]: tag["Value"] for tag in listed}["sagemaker:projectS3TemplatesLocation"]
+    for name in ("stamp", "merge-rules"):
+        function = f"arn:aws:lambda:{REGION}:{TOOLING}:function:{name}"
+        account.publish(f"builds/{name}-function-arn", function)
+    account.deploy("launch-role-project", StudioTemplates="true")
+    account.deploy("launch-templates")
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    tag = f"{catalogue.STUDIO_TAG}=true"
+    account.client("s3").put_object(Bucket=bucket, Key=f"{prefix}small.yaml", Body=_TEMPLATE.encode(), Tagging=tag)
+    launch = account.contract("catalogue/project-launch-role-arn")
+    url = f"https://{bucket}.s3.{REGION}.amazonaws.com/{prefix}small.yaml"
+    people = person(account, f"arn:aws:iam::{TOOLING}:role/{NAMESPACE}-DataScienceAdmin", "joan")
+    (shown,) = people("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    assert people("s3").get_object_tagging(Bucket=bucket, Key=shown["Key"])["TagSet"][0]["Value"] == "true"
+    sagemaker = people("sagemaker")
+    provider = {"TemplateName": "small", "TemplateURL": url, "RoleARN": launch}
+    sagemaker.create_project(ProjectName="churn", TemplateProviders=[{"CfnTemplateProvider": provider}])
+    project = at_rest(sagemaker, "churn")
+    assert project["ProjectStatus"] == "CreateCompleted", project
+    assert office.contract("churn", "made-by") == "here"
+    changed_url = {"TemplateName": "small", "TemplateURL": url}
+    sagemaker.update_project(ProjectName="churn", TemplateProvidersToUpdate=[{"CfnTemplateProvider": changed_url}])
+    assert at_rest(sagemaker, "churn")["ProjectStatus"] == "UpdateCompleted"
+    sagemaker.delete_project(ProjectName="churn")
+    assert at_rest(sagemaker, "churn") == {}
+    _judge_templates(office, launch, url)
+    assert not changed(before, office.there_is()).keys() - {"roles", "stacks"}
+
+
+def _judge_templates(office: Office, launch: str, url: str) -> None:
+    """All of it was allowed; and what would lend the launch role to anything else is not."""
+    office.deployed.role.cache_clear()
+    judge = Judge(office.deployed)
+    names = {f"{NAMESPACE}-{name}" for name in ("DataScienceAdmin", "launch-project")}
+    questions = [
+        question
+        for question in asked.questions(office.account.cloud.home, office.deployed)
+        if question.role and question.role.name in names
+    ]
+    made = {question.action for question in questions}
+    assert {"cloudformation:CreateStack", "cloudformation:UpdateStack", "iam:PassRole", "s3:GetObjectTagging"} <= made
+    refused = {f"{question}: {reason}" for question in questions if (reason := judge.reason(question))}
+    assert not refused, "\n".join(sorted(refused))
+    stack = f"arn:aws:cloudformation:{REGION}:{TOOLING}:stack/SP-churn/1"
+    roles, template = {"cloudformation:RoleArn": launch}, {"cloudformation:TemplateUrl": url}
+    foreign = {"cloudformation:TemplateUrl": f"https://mine.s3.{REGION}.amazonaws.com/studio-templates/small.yaml"}
+    table = [
+        ("DataScienceAdmin", "CreateStack", stack, roles | template, True),
+        ("studio-admin", "CreateStack", stack, roles | template, True),
+        ("DataScienceAdmin", "CreateStack", stack, roles | foreign, False),
+        ("DataScienceAdmin", "CreateStack", stack, roles, False),
+        ("DataScienceAdmin", "CreateStack", stack, template, False),
+        ("DataScienceAdmin", "CreateStack", stack.replace("SP-", "slipway-"), roles | template, False),
+        ("DataScienceAdmin", "UpdateStack", stack, foreign, False),
+        ("DataScienceAdmin", "UpdateStack", stack, {}, False),
+        ("DataScientist", "CreateStack", stack, roles | template, False),
+        ("launch-project", "CreateStack", stack.replace("/1", "-Storage-1/1"), {}, True),
+    ]  # fmt: skip
+    for who, action, resource, keys, allowed in table:
+        question = Question(f"cloudformation:{action}", resource, office.role(f"{NAMESPACE}-{who}"), keys=keys)
+        assert (judge.reason(question) is None) is allowed, (who, action, resource, keys)
+    trusted = Question("sts:AssumeRole", launch, service="cloudformation.amazonaws.com", keys={"aws:SourceArn": stack})
+    assert judge.reason(trusted) is None
+    assert not judge.unanswered

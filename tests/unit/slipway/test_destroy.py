@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from slipway.platform.destroy import launched, machine_learning, people, stores
+from slipway.errors import SlipwayError
+from slipway.platform.destroy import launched, machine_learning, people, stores, studio_projects
 from slipway.platform.destroy.items import Place
 from slipway.progress import Progress
 
@@ -119,3 +120,51 @@ def _file_system(name: str, tags: list[dict[str, str]]) -> dict[str, Any]:
         "LifeCycleState": "available", "NumberOfMountTargets": 0, "SizeInBytes": {"Value": 1}, "PerformanceMode":
         "generalPurpose", "Tags": tags,
     }  # fmt: skip
+
+
+def listed(status: str, *names: str, **more: Any) -> dict[str, Any]:
+    return {
+        "ProjectSummaryList": [
+            {"ProjectName": name, "ProjectArn": f"arn:aws:sagemaker:eu-west-1:111111111111:project/{name}",
+             "ProjectId": f"p-{name}", "CreationTime": NOW, "ProjectStatus": status}
+            for name in names
+        ],
+        **more,
+    }  # fmt: skip
+
+
+def of_namespace(session: Session, name: str, namespace: str) -> None:
+    """A project whose template's stack has this namespace."""
+    stack_id = f"arn:aws:cloudformation:eu-west-1:111111111111:stack/SP-{name}/1"
+    detail = {"Name": f"SP-{name}", "Id": stack_id, "StatusMessage": "CREATE_COMPLETE"}
+    provider = {"TemplateName": "project", "TemplateURL": "https://b.s3.amazonaws.com/a", "StackDetail": detail}
+    project = {
+        "ProjectName": name, "ProjectArn": f"arn:aws:sagemaker:eu-west-1:111111111111:project/{name}",
+        "ProjectId": f"p-{name}", "CreationTime": NOW, "ProjectStatus": "CreateCompleted",
+        "TemplateProviderDetails": [{"CfnTemplateProviderDetail": provider}],
+    }  # fmt: skip
+    session.stub("sagemaker", "describe_project", project, {"ProjectName": name})
+    about = {"StackName": f"SP-{name}", "CreationTime": NOW, "StackStatus": "CREATE_COMPLETE"}
+    parameters = [{"ParameterKey": "Namespace", "ParameterValue": namespace}]
+    answer = {"Stacks": [{**about, "Parameters": parameters}]}
+    session.stub("cloudformation", "describe_stacks", answer, {"StackName": stack_id})
+
+
+def test_projects_that_studio_launched_go_and_those_of_another_platform_stay() -> None:
+    """Protects what S3 templates made: no stack of such a project bears the platform's name, and none is forgotten."""
+    session = Prepared()
+    session.stub("sagemaker", "list_projects", listed("CreateCompleted", "churn", NextToken="more"))
+    of_namespace(session, "churn", "ml")
+    session.stub("sagemaker", "list_projects", listed("CreateCompleted", "theirs"), {"NextToken": "more"})
+    of_namespace(session, "theirs", "other")
+    (item,) = studio_projects.projects(place(session))
+    assert (item.name, item.detail) == ("churn", "CreateCompleted")
+    session.stub("sagemaker", "delete_project", {}, {"ProjectName": "churn"})
+    for answer in (listed("DeleteInProgress", "churn", "churn-2"), listed("CreateCompleted", "churn-2")):
+        session.stub("sagemaker", "list_projects", answer, {"NameContains": "churn"})
+    item.remove()
+    session.stub("sagemaker", "delete_project", {}, {"ProjectName": "churn"})
+    session.stub("sagemaker", "list_projects", listed("DeleteFailed", "churn"), {"NameContains": "churn"})
+    with pytest.raises(SlipwayError, match="describe-project --project-name churn"):
+        item.remove()
+    session.assert_all_called()

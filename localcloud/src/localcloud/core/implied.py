@@ -103,6 +103,8 @@ def _passed(prefix: str, operation: str, given: Mapping[str, Any]) -> Iterator[s
         return
     if (prefix, operation) == ("servicecatalog", "CreateConstraint"):
         given = _parsed(given.get("Parameters")) if given.get("Type") == "LAUNCH" else {}
+    if (prefix, operation) == ("sagemaker", "CreateProject"):
+        given = {}  # CloudFormation is asked to take the role, in the caller's session: that request says so
     if prefix == "codepipeline":
         given = {"roleArn": given.get("pipeline", {}).get("roleArn", "")}
     for name, value in _members(given):

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.platform.destroy import launched, machine_learning, network, people, stores
+from slipway.platform.destroy import launched, machine_learning, network, people, stores, studio_projects
 from slipway.platform.destroy.items import Item, Place, many, pages, tags_of
 from slipway.progress import Progress, duration, table
 
@@ -52,7 +52,7 @@ def _records(*, data: bool) -> tuple[Lister, ...]:
 # The order: what people launched, with the roles of the platform that it needs to go; what lies in the network; the
 # platform; what its stacks retain; what the administrator deployed; last what received the records of all that.
 STAGES = (
-    Stage("what people launched", (launched.products, launched.abandoned, launched.others)),
+    Stage("what people launched", (studio_projects.projects, launched.products, launched.abandoned, launched.others)),
     Stage("endpoints, models and pipelines that no stack holds", _records(data=False)),
     Stage("features and experiments", _records(data=True), keeps=True),
     Stage("Studio", (machine_learning.domains, machine_learning.studio_configurations)),

@@ -85,6 +85,8 @@ def _told(
             keys["cloudformation:RoleArn"] = role
             passed = {"iam:PassedToService": "cloudformation.amazonaws.com"}
             asked.append(Asked("iam:PassRole", role, passed))
+        if url := _one(parameters, "TemplateURL"):
+            keys["cloudformation:TemplateUrl"] = url
     elif action == "ec2:CreateFlowLogs":
         role = _one(parameters, "DeliverLogsPermissionArn")
         if role:

@@ -192,7 +192,7 @@ class Projects(PlugIn):
     def _create_stack(self, cloudformation: Any, place: Place, index: int, tags: list[dict[str, str]]) -> None:
         record = self._record(place)
         detail = record["TemplateProviderDetails"][index]["CfnTemplateProviderDetail"]
-        name = f"sagemaker-{record['ProjectName']}-{record['ProjectId']}-{detail['TemplateName']}"
+        name = f"SP-{record['ProjectName']}-{record['ProjectId']}-{detail['TemplateName']}"
         stack = cloudformation.create_stack(
             StackName=name, TemplateURL=detail["TemplateURL"], Capabilities=_CAPABILITIES, Tags=tags,
             Parameters=_stack_parameters(_own(record, detail.get("Parameters"))),
