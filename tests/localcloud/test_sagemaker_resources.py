@@ -213,7 +213,6 @@ def test_every_record_type_in_one_stack(cloud: LocalCloud) -> None:
         "HumanTaskUi": {"HumanTaskUiName": name, "UiTemplate": {"Content": "<p/>"}},
         "Image": {"ImageName": name, "ImageRoleArn": ROLE, "ImageDisplayName": "shown"},
         "ImageVersion": {"ImageName": name, "BaseImage": IMAGE, "Aliases": ["latest"]},
-        "MlflowTrackingServer": {"TrackingServerName": name, "ArtifactStoreUri": "s3://b/m", "RoleArn": ROLE},
         "ModelBiasJobDefinition": definition("ModelBias", **config),
         "ModelCard": {"ModelCardName": name, "Content": {"model_overview": {}}, "ModelCardStatus": "Draft"},
         "ModelExplainabilityJobDefinition": definition("ModelExplainability", **config),

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from slipway import champion, configuration, images, notifications, registry, retraining, settings
+from slipway import champion, configuration, experiment, images, notifications, registry, retraining, settings
 from slipway.claims import Claim, Claims
 from slipway.errors import SlipwayError
 from slipway.outputs import report_problems
@@ -64,6 +64,7 @@ def prepare(build: Build) -> tuple[Plan, Parameters]:
         model_package_group=own["model-package-group"],
         # The roles' policies refuse a job without these tags.
         tags={"Namespace": build.namespace, "Project": build.name, "CostCenter": own["cost-center"]},
+        tracking_server=platform.get("mlflow/tracking-server-arn"),
     )
     data_uri = f"s3://{platform['lake/bucket']}/curated/{project.data.dataset}/"
     return Plan(project, place, pinned, data_uri), own
@@ -124,6 +125,7 @@ def build(build: Build, progress: Progress, define: Callable[[Plan, Any], str]) 
     progress.say(f"started {arn}")
     execution = run.wait(sagemaker, arn, progress)
     package = execution.model_package()
+    _note(build, plan, execution, parameters, package or "", progress)
     if execution.status != "Succeeded" or package is None:
         raise run.failure(execution, build.session, _explain(build, execution, plan))
     return _finish(build, package, plan, own, progress)
@@ -207,6 +209,28 @@ def _explain(build: Build, execution: run.Execution, plan: Plan) -> str:
         return f"the evaluation report cannot be read: {error}"
     problems = report_problems(report, plan.project.problem, asked(plan))
     return "; ".join([*problems, "mend the project's evaluate.py"]) if report else ""
+
+
+def _note(
+    build: Build, plan: Plan, execution: run.Execution, parameters: Mapping[str, str], package: str, progress: Progress
+) -> None:
+    """Tell the project's experiment, where the platform has a tracking server. A model is made without it, too."""
+    if not plan.place.tracking_server:
+        return
+    sagemaker, s3 = build.session.client("sagemaker"), build.session.client("s3")
+    named = experiment.name(build.namespace, build.name)
+    try:
+        uri = run.evaluation_uri(sagemaker, execution)
+        report = bundle.read(s3, uri) if uri else b""
+    except (ClientError, SlipwayError):  # a step failed before there was one
+        report = b""
+    try:
+        noted = experiment.run_of(plan, execution, sagemaker, report, parameters, package)
+        run_id = experiment.note(build.session, plan.place.tracking_server, named, noted)
+    except (ClientError, experiment.ExperimentError) as error:
+        progress.say(f"experiment {named}: this run is missing from it: {error}")
+    else:
+        progress.say(f"experiment {named}: run {run_id}")
 
 
 def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: Progress) -> dict[str, Any]:

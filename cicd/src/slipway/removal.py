@@ -1,8 +1,8 @@
 """Takes away what a project made beside its stack, before the stack itself goes.
 
-A project's endpoints are stacks of their own in the staging and production accounts, its pipeline and its models are
-made by its builds, and its stack retains what holds data. All of it is found by the project's own names, so that this
-may run as often as it likes: what is gone already is passed over.
+A project's endpoints are stacks of their own in the staging and production accounts, its pipeline, its models and its
+experiment are made by its builds, and its stack retains what holds data. All of it is found by the project's own names,
+so that this may run as often as it likes: what is gone already is passed over.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from slipway import experiment, settings
 from slipway.errors import SlipwayError
 from slipway.platform import stacks
 from slipway.platform.destroy.items import gone, many, pages
@@ -78,6 +79,7 @@ def remove(
     if wanted.data == "keep":
         progress.say(f"data, models, images and code of {wanted.project} are kept, with their key")
         return
+    _experiment(session, wanted, progress)
     _models(sagemaker, wanted, progress)
     _code(session, wanted, progress)
     group = f"arn:{wanted.partition}:codebuild:{wanted.region}:{wanted.account}:report-group/{wanted.name}-test-tests"
@@ -149,6 +151,21 @@ def _models(sagemaker: Any, wanted: Removal, progress: Progress) -> None:
         gone(partial(sagemaker.delete_model_package, ModelPackageName=package["ModelPackageArn"]))
     gone(partial(sagemaker.delete_model_package_group, ModelPackageGroupName=wanted.name))
     progress.say(f"registry {wanted.name}: removed, with {many(len(packages), 'version')}")
+
+
+def _experiment(session: Any, wanted: Removal, progress: Progress) -> None:
+    server = settings.read(session.client("ssm"), f"/{wanted.namespace}/platform/mlflow/").get("tracking-server-arn")
+    if not server:
+        return
+    named = experiment.name(wanted.namespace, wanted.project)
+    try:
+        if experiment.remove(session, server, named):
+            progress.say(f"experiment {named}: removed")
+    except experiment.ExperimentError as error:
+        raise SlipwayError(
+            f"the experiment {named} cannot be removed: {error}. Start the tracking server, then terminate the product "
+            "again"
+        ) from error
 
 
 def _code(session: Any, wanted: Removal, progress: Progress) -> None:

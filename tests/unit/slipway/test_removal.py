@@ -61,6 +61,7 @@ def test_everything_goes_and_the_key_is_the_last() -> None:
     """Protects `delete`: models, images, code, logs, every version in the bucket, then the key."""
     session = Session()
     session.stub("sagemaker", "list_pipelines", {"PipelineSummaries": []})
+    session.stub("ssm", "get_parameters_by_path", {"Parameters": []})
     group = {"ModelPackageGroupName": NAME, "ModelPackageGroupArn": GROUP, "ModelPackageGroupStatus": "Completed"}
     found = {"ModelPackageGroupSummaryList": [{**group, "CreationTime": 0}]}
     session.stub("sagemaker", "list_model_package_groups", found)

@@ -29,6 +29,7 @@ class Place:
     model_package_group: str
     tags: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
+    tracking_server: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ class Credentials:
             "AWS_DEFAULT_REGION": where,
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # The one API whose client takes its endpoint from nowhere else (sagemaker-mlflow).
+            "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": f"{self.endpoint}/_sagemaker-mlflow",
         }
         if self.session_token:
             variables["AWS_SESSION_TOKEN"] = self.session_token

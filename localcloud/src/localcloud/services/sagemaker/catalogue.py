@@ -115,13 +115,7 @@ KINDS: tuple[Kind, ...] = (
     _job("Job", arn="job/{JobCategory}/{JobName}", identity=("JobCategory", "JobName")),
     _job("LabelingJob"),
     Kind("MlflowApp", acts=True, made={"_Id": made_id("app-", alphabet=_UPPER)}, arn="mlflow-app/{_Id}"),
-    # A tracking server is kept as one that is stopped: nothing runs, and IsActive says so.
-    Kind(
-        "MlflowTrackingServer",
-        status="Created",
-        status_member="TrackingServerStatus",
-        defaults={"IsActive": "Inactive"},
-    ),
+    Kind("MlflowTrackingServer", acts=True, status="Creating", status_member="TrackingServerStatus"),
     Kind("Model"),
     _definition("ModelBias"),
     Kind("ModelCard", defaults={"ModelCardVersion": 1}, missing="ModelCard with name {name} does not exist"),

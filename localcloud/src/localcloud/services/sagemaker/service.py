@@ -13,6 +13,8 @@ from localcloud.services.sagemaker.endpoints import Endpoints
 from localcloud.services.sagemaker.lineage import Lineage
 from localcloud.services.sagemaker.lineage_auto import AutoLineage
 from localcloud.services.sagemaker.lineage_query import LineageQuery
+from localcloud.services.sagemaker.mlflow_api import route as mlflow
+from localcloud.services.sagemaker.mlflow_servers import MlflowServers
 from localcloud.services.sagemaker.models import Models
 from localcloud.services.sagemaker.pipelines import Pipelines
 from localcloud.services.sagemaker.processing import Processing
@@ -46,10 +48,12 @@ class SageMaker(RecordService):
         Pipelines,
         Endpoints,
         Projects,
+        MlflowServers,
     )
     resources: ClassVar[tuple[ResourceType, ...]] = resource_types(plug_ins)
 
     def routes(self) -> Sequence[Route]:
-        """What happens to jobs from outside."""
+        """What happens to jobs from outside, and MLflow's own API."""
         training = next(part for part in self.parts if isinstance(part, Training))
-        return (interruptions(self.cloud, training),)
+        servers = next(part for part in self.parts if isinstance(part, MlflowServers))
+        return (interruptions(self.cloud, training), mlflow(self.cloud, servers))
