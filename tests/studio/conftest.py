@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from slipway.archive import archive
 from slipway.platform.assets import _lambda
-from slipway.release.bundle import archive
 from tests.localcloud.conftest import REGION, TOOLING, LocalCloud, free_port
 from tests.templates.library import REPOSITORY
 

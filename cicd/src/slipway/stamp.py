@@ -148,7 +148,7 @@ def put_placeholder(s3: Any, bucket: str, key_arn: str, progress: Progress) -> N
     CodePipeline starts a pipeline when it is made; the deploy pipeline's source is this object until a release is
     approved, and its stages are skipped for it.
     """
-    from slipway.release.bundle import archive
+    from slipway.archive import archive
 
     key = "releases/none.zip"
     # Listed, not looked at: the job may list this key only; S3 says 404 only to who may list the whole bucket.

@@ -13,6 +13,7 @@ import pytest
 from botocore.response import StreamingBody
 
 from slipway import model, registry
+from slipway.archive import archive
 from slipway.errors import SlipwayError
 from slipway.pipeline import run
 from slipway.pipeline.plan import Plan
@@ -295,8 +296,8 @@ def test_a_project_file_of_another_project_is_refused(build: model.Build) -> Non
 
 
 def test_a_bundle_has_the_same_bytes_each_time() -> None:
-    first = bundle.archive({"b": b"2", "a": b"1"})
-    assert first == bundle.archive({"a": b"1", "b": b"2"})
+    first = archive({"b": b"2", "a": b"1"})
+    assert first == archive({"a": b"1", "b": b"2"})
     assert zipfile.ZipFile(io.BytesIO(first)).namelist() == ["a", "b"]
 
 

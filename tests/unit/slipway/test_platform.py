@@ -35,17 +35,18 @@ def test_the_same_repository_gives_the_same_assets(packed: assets.Assets) -> Non
 
 
 def test_the_assets_are_whole(packed: assets.Assets) -> None:
-    wheel = next(name for name in packed.files if name.endswith(".whl"))
+    context = zipfile.ZipFile(io.BytesIO(packed.files["build-image.zip"]))
+    wheel = next(name for name in context.namelist() if name.endswith(".whl"))
     version = wheel.split("-")[1]
     assert wheel == f"slipway-{version}-py3-none-any.whl"
     assert version.startswith("0.1.0.post")
-    inside = zipfile.ZipFile(io.BytesIO(packed.files[wheel]))
+    inside = zipfile.ZipFile(io.BytesIO(context.read(wheel)))
     assert f'__version__ = "{version}"' in inside.read("slipway/__init__.py").decode()
     assert "slipway/py.typed" in inside.namelist()
     assert {"cookiecutter.json", "hooks/pre_gen_project.py", "{{cookiecutter.project}}/.gitignore"} <= names(
         packed.files["seedcode.zip"]
     )
-    assert names(packed.files["build-image.zip"]) == {"Dockerfile", "constraints.txt"}
+    assert names(packed.files["build-image.zip"]) == {"Dockerfile", "constraints.txt", wheel}
     assert "slipway/functions/build_runner.py" in names(packed.files["lambda.zip"])
     for name in ("cfn/platform.yaml", "service-catalog/project/product.yaml", "buildspecs/stamp.yaml"):
         assert name in packed.files

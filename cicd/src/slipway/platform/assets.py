@@ -2,10 +2,9 @@
 
     cfn/…, service-catalog/…, buildspecs/…    as they are in the repository
     seedcode.zip                              the cookiecutter template
-    slipway-{version}-py3-none-any.whl        this package
     lambda.zip                                this package and Powertools for AWS Lambda, for Lambda functions
     constraints.txt                           the lock, as constraints
-    build-image.zip                           build context of the platform's build image
+    build-image.zip                           this package, and the build context of the platform's build image
 
 The same repository always gives the same bytes, hence the same digest and the same place: a deployment that changes
 nothing uploads nothing.
@@ -19,6 +18,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ import yaml
 from botocore.exceptions import ClientError
 
 from slipway import __version__
+from slipway.archive import archive
 from slipway.errors import SlipwayError
-from slipway.release.bundle import archive
 
 # The same loader in C, where PyYAML was built with it: it reads ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,6 +39,7 @@ AUDIT = ("access-analyzer", "audit", "audit-findings", "audit-store", "audit-tra
 # Pure Python, and with boto3 all that the handlers import; Lambda's runtime has boto3.
 LAMBDA_PACKAGES = ("aws_lambda_powertools", "jmespath")
 LAMBDA_MODULES = ("typing_extensions",)
+_AT_ONCE = 8  # of boto3's ten connections
 _SKIPPED = {"__pycache__", ".ruff_cache", ".pytest_cache", ".mypy_cache"}
 
 
@@ -76,13 +77,13 @@ def collect(repository: Path) -> Assets:
         project = Path(folder) / "cicd"
         shutil.copytree(repository / "cicd", project, ignore=shutil.ignore_patterns(*_SKIPPED, "*.egg-info"))
         version = _stamp_version(project)
-        files[f"slipway-{version}-py3-none-any.whl"] = _wheel(project)
+        wheel = {f"slipway-{version}-py3-none-any.whl": _wheel(project)}
         files["lambda.zip"] = archive(_lambda(project))
     files["seedcode.zip"] = seedcode(repository)
     constraints = _constraints(repository / "requirements.lock")
     files["constraints.txt"] = constraints
     files["build-image.zip"] = archive(
-        {**dict(_tree(repository / "cicd" / "image", "")), "constraints.txt": constraints}
+        {**dict(_tree(repository / "cicd" / "image", "")), **wheel, "constraints.txt": constraints}
     )
     return Assets(files)
 
@@ -135,8 +136,12 @@ def upload(s3: Any, bucket: str, assets: Assets) -> int:
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
             raise
-    for name, content in sorted(assets.files.items()):
-        s3.put_object(Bucket=bucket, Key=f"{assets.prefix}/{name}", Body=content)
+
+    def put(name: str) -> None:
+        s3.put_object(Bucket=bucket, Key=f"{assets.prefix}/{name}", Body=assets.files[name])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(put, sorted(assets.files)))
     s3.put_object(Bucket=bucket, Key=marker, Body=b"")
     return len(assets.files)
 

@@ -32,12 +32,15 @@ def contracts(template: str, namespace: str) -> dict[str, str]:
     }
 
 
-def _declared(template: str) -> dict[str, dict[str, object]]:
-    class Loader(yaml.SafeLoader):
-        """Reads a template's short forms as nothing: only names are wanted."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads a template's short forms as nothing: only names are wanted."""
 
-    Loader.add_multi_constructor("!", lambda *_: None)
-    return dict(yaml.load(template, Loader).get("Parameters", {}))  # noqa: S506 - it is a SafeLoader
+
+_Loader.add_multi_constructor("!", lambda *_: None)
+
+
+def _declared(template: str) -> dict[str, dict[str, object]]:
+    return dict(yaml.load(template, _Loader).get("Parameters", {}))  # noqa: S506 - it is a SafeLoader
 
 
 def stated(repository: Path, root: str, account: str, known: Collection[str]) -> dict[str, str]:

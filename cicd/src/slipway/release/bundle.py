@@ -8,20 +8,17 @@ samples.json       rows of the test data with the truth and what the model answe
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from slipway.archive import archive
 from slipway.errors import SlipwayError
 from slipway.pipeline.plan import REPORT, SAMPLES
 from slipway.registry import RegisteredModel
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -73,15 +70,6 @@ def write(s3: Any, source: Source, model: RegisteredModel, target: Target, image
         SSEKMSKeyId=target.key_arn,
     )
     return {**release, "bundle": f"s3://{target.bucket}/{key}"}
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    """A zip whose bytes depend on names and contents only."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for name in sorted(files):
-            zipped.writestr(zipfile.ZipInfo(name, _EPOCH), files[name], zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
 
 
 def metrics(report: bytes) -> dict[str, float]:

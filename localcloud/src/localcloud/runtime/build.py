@@ -314,8 +314,10 @@ class Builder:
                 commands.run_words(listed, sandbox)
             else:
                 commands.run(instruction.value, sandbox)
-            bytecode.provide(venv, Path(self.machine.get("LOCALCLOUD_BYTECODE") or self.store.home / "bytecode"))
-            kept = self.store.keep_tree(venv, environment=True, trust_records=sandbox.installs_only)
+            installed = trees.recorded(venv)
+            cache = Path(self.machine.get("LOCALCLOUD_BYTECODE") or self.store.home / "bytecode")
+            bytecode.provide(venv, installed, cache)
+            kept = self.store.keep_tree(venv, environment=True, known=installed if sandbox.installs_only else None)
             return Trees(root=self.store.keep_tree(root), venv=kept)
 
         inputs = ["RUN", instruction.value, mounts, environment, state.config.workdir]

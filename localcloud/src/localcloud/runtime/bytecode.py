@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from localcloud.runtime import trees
@@ -37,47 +37,68 @@ if __name__ == "__main__":
 _NEVER_RUN = ("/tests/", "/test/", "/testing/tests/")
 
 
-def provide(venv: Path, cache: Path) -> int:
+def provide(venv: Path, installed: Mapping[str, tuple[int, str]], cache: Path) -> int:
     """Give every installed module its bytecode. Returns how many had to be compiled.
 
     Args:
+        installed: what `trees.recorded` finds in the environment.
         cache: where bytecode is kept by content, for every image store of the user.
     """
     version = trees.python_of(venv).split()[-1].split(".")
     tag = f"cpython-{version[0]}{version[1]}"
-    wanted = [(source, cache / tag / sha[:2] / f"{sha}.pyc") for source, sha in _sources(venv, tag)]
-    missing = {str(kept): str(source) for source, kept in wanted if not kept.exists()}
+    wanted = list(_wanted(str(venv), installed, str(cache / tag), tag))
+    missing = {kept: source for source, kept, _ in wanted if not os.path.exists(kept)}  # noqa: PTH110 - see _wanted
     if missing:
         # Bytecode only makes imports faster: a failure here (a full disk, say) must not fail a build.
         subprocess.run(
             [str(venv / "bin" / "python"), "-I", "-c", _COMPILE], text=True, check=False, capture_output=True,
             input=json.dumps([(source, kept) for kept, source in missing.items()]),
         )  # fmt: skip
-    for source, kept in wanted:
-        target = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
+    for folder in {target.rpartition("/")[0] for _, _, target in wanted}:
         with contextlib.suppress(OSError):
-            target.parent.mkdir(exist_ok=True)
+            Path(folder).mkdir(exist_ok=True)
+    for _, kept, target in wanted:
+        with contextlib.suppress(OSError):
             _link(kept, target)
     return len(missing)
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except FileExistsError:
         return
     except OSError:
-        if source.exists():  # another file system, or too many links
+        if Path(source).exists():  # another file system, or too many links
             shutil.copyfile(source, target)
 
 
-def _sources(venv: Path, tag: str) -> Iterator[tuple[Path, str]]:
-    """(module's file, hash of its content) of what has no bytecode yet."""
-    for relative, (size, sha) in trees.recorded(venv).items():
-        if not relative.endswith(".py") or any(part in f"/{relative}" for part in _NEVER_RUN):
+def _wanted(
+    venv: str, installed: Mapping[str, tuple[int, str]], cache: str, tag: str
+) -> Iterator[tuple[str, str, str]]:
+    """(module's file, its bytecode in the cache, the place for it) of what has no bytecode yet.
+
+    Names, not Paths: there are tens of thousands.
+    """
+    there: dict[str, set[str]] = {}
+    for relative, (size, sha) in installed.items():
+        if not size or not relative.endswith(".py") or any(part in f"/{relative}" for part in _NEVER_RUN):
             continue
-        source = venv / relative
+        folder, _, name = relative.rpartition("/")
+        place = f"{venv}/{folder}/__pycache__"
+        if place not in there:
+            there[place] = _names(place)
+        compiled = f"{name.removesuffix('.py')}.{tag}.pyc"
+        if compiled in there[place]:
+            continue
+        source = f"{venv}/{relative}"
         with contextlib.suppress(OSError):
-            compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
-            if size and source.stat().st_size == size and not compiled.exists():
-                yield source, sha
+            if os.stat(source).st_size == size:  # noqa: PTH116
+                yield source, f"{cache}/{sha[:2]}/{sha}.pyc", f"{place}/{compiled}"
+
+
+def _names(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return set()

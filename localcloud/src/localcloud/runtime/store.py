@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,11 @@ class ImageStore:
         """Where a tree is."""
         return self.home / "trees" / digest
 
-    def keep_tree(self, made: Path, *, environment: bool = False, trust_records: bool = False) -> str:
-        """Move a finished directory to its place. Returns its digest."""
-        digest, size = trees.digest(made, environment=environment, trust_records=trust_records)
+    def keep_tree(
+        self, made: Path, *, environment: bool = False, known: Mapping[str, tuple[int, str]] | None = None
+    ) -> str:
+        """Move a finished directory to its place. Returns its digest. `known` is as `trees.digest` has it."""
+        digest, size = trees.digest(made, environment=environment, known=known)
         place = self.tree(digest)
         if environment and place.exists() and not self._runs(digest):
             trees.remove(place)  # the Python that it pointed to is gone; the new one is the same version

@@ -10,6 +10,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud.runtime import bytecode, pip, trees
+
 _NO_DAEMON = """\
 #!/bin/sh
 echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?" >&2
@@ -17,7 +19,7 @@ echo "The project's environment has no privilegedMode; set it to true to build i
 exit 1
 """
 _NO_PIP = "#!/bin/sh\necho 'pip is not installed with this Python' >&2\nexit 1\n"
-_PIP = '#!/bin/sh\nexec {python} -m pip "$@"\n'
+_PIP = '#!/bin/sh\nexec {own} -I -m localcloud.runtime.pip_command {python} "$@"\n'
 _AWS = '#!/bin/sh\nexec {python} -m awscli "$@"\n'
 
 
@@ -46,7 +48,8 @@ def curated(root: Path) -> Path:
     commands = python / "bin"
     if _install_pip(python):
         for name in ("pip", "pip3"):
-            script(commands / name, _PIP.format(python=shlex.quote(str(commands / "python"))))
+            text = _PIP.format(own=shlex.quote(sys.executable), python=shlex.quote(str(commands / "python")))
+            script(commands / name, text)
     else:
         script(commands / "pip", _NO_PIP)
     for name in ("python", "python3"):
@@ -73,6 +76,7 @@ def _install_pip(python: Path) -> bool:
         return False
     with zipfile.ZipFile(bundled[-1]) as wheel:
         wheel.extractall(packages[0])
+    bytecode.provide(python, trees.recorded(python), Path(pip.machine()["LOCALCLOUD_BYTECODE"]))
     return True
 
 
