@@ -10,10 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 
-from localcloud.core import tags
+from localcloud.core import models, tags
 from localcloud.core.errors import Fault
 from localcloud.core.ids import now
 from localcloud.core.processes import Processes
@@ -37,8 +36,8 @@ _CLIENT = Config(
     max_pool_connections=20,
     s3={"addressing_style": "path"},
 )
-# The session's data loader caches service models; clients are made under a lock because sessions are not thread-safe.
-_SESSION = boto3.session.Session()
+# Clients are made under a lock because sessions are not thread-safe.
+_SESSION = models.session()
 _SESSION_LOCK = threading.Lock()
 
 

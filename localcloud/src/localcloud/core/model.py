@@ -11,21 +11,20 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from botocore.loaders import Loader
 from botocore.validate import ParamValidator
 from moto.core.model import OperationModel, ServiceModel
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import SERIALIZERS
 from werkzeug.datastructures import Headers, MultiDict
 
-from localcloud.core import constraints
+from localcloud.core import constraints, models
 from localcloud.core.errors import Fault
 
 
 @lru_cache
 def load(service: str) -> ServiceModel:
     """The newest model of a service, by botocore's name for it."""
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    return ServiceModel(models.document(service), service)
 
 
 class Wire:

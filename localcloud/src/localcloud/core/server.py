@@ -42,7 +42,7 @@ _ALWAYS = re.compile(
 # Log events come by the thousand: they are saved with the next periodic save, not one by one.
 _SAVED_LATER = frozenset({"cloudwatch_logs", "cloudwatch"})
 _SAVE_SECONDS = 1.0
-_SAVE_SHARE = 10  # of its time at most a tenth goes into periodic saves, however much there is
+_SAVE_SHARE = 20  # of its time at most a twentieth goes into periodic saves, however much there is
 
 
 class Server:

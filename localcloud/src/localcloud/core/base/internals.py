@@ -20,6 +20,8 @@ EXPECTED: dict[str, Sequence[str]] = {
     "ministack.core.router": ("detect_service",),
     "ministack.core.persistence": ("_json_default", "_json_object_hook"),
     "ministack.core.responses": (
+        "_BOTOCORE_NAME",
+        "_service_model",
         "_request_account_id",
         "_request_region",
         "AccountRegionScopedDict",
@@ -28,6 +30,7 @@ EXPECTED: dict[str, Sequence[str]] = {
         "get_region",
     ),
     "ministack.core.iam_actions": (
+        "_load_botocore_model",
         "extract_iam_action",
         "extract_resource_arn",
         "request_tag_context",

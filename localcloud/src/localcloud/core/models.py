@@ -1,0 +1,71 @@
+"""botocore's service models, each read once for everybody in the process: our services, our clients and ministack.
+
+A model is some megabytes of JSON. botocore reads it into ordered dictionaries pair by pair, once for every session, and
+ministack makes a session for each model; plain dictionaries keep their order, too, and take a third of the time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.exceptions import DataNotFoundError, UnknownServiceError
+from botocore.loaders import JSONFileLoader, Loader
+from botocore.model import ServiceModel
+
+
+class _Files(JSONFileLoader):  # type: ignore[misc]
+    def _load_file(self, full_path: str, open_method: Callable[[str, str], Any]) -> Any:
+        try:
+            with open_method(full_path, "rb") as stream:
+                return json.load(stream)
+        except FileNotFoundError:
+            return None
+
+
+LOADER = Loader(file_loader=_Files())
+
+
+def document(service: str) -> dict[str, Any]:
+    """The newest model of a service, by botocore's name for it; it is not to be changed.
+
+    Raises:
+        UnknownServiceError: botocore has none.
+    """
+    found: dict[str, Any] = LOADER.load_service_model(service, "service-2")
+    return found
+
+
+def session() -> boto3.session.Session:
+    """A session that takes its models from here."""
+    made = botocore.session.get_session()
+    made.register_component("data_loader", LOADER)
+    return boto3.session.Session(botocore_session=made)
+
+
+def install() -> None:
+    """Give ministack these models where it would read its own."""
+    from ministack.core import iam_actions, responses
+
+    names = responses._BOTOCORE_NAME
+
+    @cache
+    def service_model(service: str) -> ServiceModel | None:
+        name = names.get(service, service)
+        try:
+            return ServiceModel(document(name), name)
+        except (DataNotFoundError, UnknownServiceError):
+            return None
+
+    def load(service: str) -> dict[str, Any]:
+        try:
+            return document(service)
+        except (DataNotFoundError, UnknownServiceError):
+            return {}
+
+    responses._service_model = service_model
+    iam_actions._load_botocore_model = load
