@@ -119,7 +119,7 @@ test-seedcode: $(VENV)/.test ## The rendered project and its own tests
 	@$(BIN)/python -m pytest -m "not frameworks" tests/seedcode
 
 .PHONY: test-frameworks
-test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## The projects with networks: TensorFlow, Hugging Face (some minutes)
+test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## Projects of XGBoost, TensorFlow and Hugging Face, to the registry (some minutes)
 	@$(BIN)/python -m pytest -m frameworks tests/seedcode
 
 .PHONY: test-localcloud
