@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from slipway import removal
+from slipway import experiment, removal
 from slipway.errors import SlipwayError
 from slipway.progress import Progress
 
@@ -94,6 +94,35 @@ def test_everything_goes_and_the_key_is_the_last() -> None:
     session.stub("kms", "describe_key", {"KeyMetadata": {"KeyId": "k", "KeyState": "Enabled"}})
     session.stub("kms", "schedule_key_deletion", {}, {"KeyId": "k", "PendingWindowInDays": 30})
     run(session, "delete")
+
+
+SERVER = "arn:aws:sagemaker:eu-west-1:111111111111:mlflow-tracking-server/slipway"
+
+
+def test_the_experiment_goes_where_the_platform_has_a_tracking_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects `delete`: the runs of the project go with it, and only the project's."""
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(experiment, "remove", lambda _, server, name: asked.append((server, name)) or True)
+    session = Session()
+    session.parameters("/slipway/platform/mlflow/", {"tracking-server-arn": SERVER})
+    removal._experiment(session, wanted("delete"), Progress())
+    assert asked == [(SERVER, "slipway/flight")]
+    assert "experiment slipway/flight: removed" in capsys.readouterr().out
+
+
+def test_a_tracking_server_that_is_stopped_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from `delete` that leaves the runs behind and says nothing."""
+
+    def stopped(*_: object) -> bool:
+        raise experiment.ExperimentError("INVALID_STATE: is not active")
+
+    monkeypatch.setattr(experiment, "remove", stopped)
+    session = Session()
+    session.parameters("/slipway/platform/mlflow/", {"tracking-server-arn": SERVER})
+    with pytest.raises(SlipwayError, match=r"slipway/flight cannot be removed.*Start the tracking server"):
+        removal._experiment(session, wanted("delete"), Progress())
 
 
 def test_a_repository_elsewhere_leaves_one_of_its_name_in_codecommit_alone() -> None:
