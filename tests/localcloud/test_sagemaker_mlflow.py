@@ -114,6 +114,12 @@ def test_a_server_keeps_runs_through_a_power_cut_and_goes_when_it_is_deleted(clo
     assert oldest.data.metrics == RUN.metrics
     assert RUN.tags.items() <= oldest.data.tags.items()
 
+    opened = sagemaker.create_presigned_mlflow_tracking_server_url(TrackingServerName=NAME)["AuthorizedUrl"]
+    page = httpx.get(opened, follow_redirects=True)
+    assert page.status_code == 200
+    assert "<title>MLflow</title>" in page.text
+    assert httpx.get(opened).status_code == 403, "it opens once"
+
     other = boto3.Session("222222222222", "test", region_name=REGION)
     with pytest.raises(experiment.ExperimentError, match="does not exist"):
         experiment.note(other, ARN, EXPERIMENT, RUN)
@@ -130,6 +136,7 @@ def test_a_server_keeps_runs_through_a_power_cut_and_goes_when_it_is_deleted(clo
 
     calls = mlflow_calls(cloud)
     assert {call["resource"] for call in calls} == {ARN}
+    assert record(cloud, action="sagemaker-mlflow:AccessUI")[0]["principal"].endswith(":root")
     removing = {"sagemaker-mlflow:UpdateExperiment", "sagemaker-mlflow:DeleteExperiment"}
     assert removing <= allowed("cfn/removal.yaml", "RemoveExperiments") & {call["action"] for call in calls}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from localcloud.core import Cloud, Fault, Route
 from localcloud.core.recorder import Recorded
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from localcloud.services.sagemaker.mlflow_servers import MlflowServers
 
 PREFIX = "/_sagemaker-mlflow"
+AUTH = f"{PREFIX}/auth"  # on AWS a path of the server's own host, likewise with ?authToken=
 HEADER = "x-mlflow-sm-tracking-server-arn"
 SERVICE = "sagemaker-mlflow"
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
@@ -82,7 +83,8 @@ def route(cloud: Cloud, servers: MlflowServers) -> Route:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         body = await request.body()
-        response = await run_in_threadpool(_answer, cloud, servers, request, body)
+        opens = request.method == "GET" and request.url.path == AUTH
+        response = await run_in_threadpool(_open if opens else _answer, cloud, servers, request, body)
         await response(scope, receive, send)
 
     return Route(f"{PREFIX}/", app)
@@ -117,6 +119,19 @@ def _answer(cloud: Cloud, servers: MlflowServers, request: Request, body: bytes)
         call = f"{SERVICE}:{asked}"
         recorder.add(Recorded(account, region, principal, call, arn or "*", response.status_code, error))
     return response
+
+
+def _open(cloud: Cloud, servers: MlflowServers, request: Request, _: bytes) -> Response:
+    """MLflow's own pages, for who has an address that SageMaker signed."""
+    try:
+        ticket = servers.redeem(request.query_params.get("authToken", ""))
+        url = servers.url(ticket.arn, ticket.account)
+    except Fault as fault:
+        return JSONResponse({"error_code": fault.code, "message": fault.message}, fault.status)
+    if cloud.recorder is not None:
+        call = f"{SERVICE}:AccessUI"
+        cloud.recorder.add(Recorded(ticket.account, ticket.region, ticket.principal, call, "*", 302))
+    return RedirectResponse(url, 302)
 
 
 def _identify(cloud: Cloud, request: Request) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -18,12 +19,14 @@ import httpx
 from localcloud.core import Call, Fault, operation
 from localcloud.records import PlugIn, Record, hook
 from localcloud.services.sagemaker import jobs
+from localcloud.services.sagemaker.mlflow_api import AUTH
 
 if TYPE_CHECKING:
     from localcloud.children import Child
 
 _BUSY = ("Creating", "Updating", "Deleting", "Stopping", "Starting")
 _START_SECONDS = 300.0
+_TICKET_SECONDS = 300  # where the request does not say
 _POLL_SECONDS = 0.1
 # Nothing of the local cloud's own environment but what Python needs: the server asks no AWS and tells nobody anything.
 _LENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
@@ -52,12 +55,24 @@ class Serving:
         return f"http://127.0.0.1:{self.port}"
 
 
+@dataclass(frozen=True)
+class Ticket:
+    """An address that SageMaker has signed for somebody."""
+
+    arn: str
+    account: str
+    region: str
+    principal: str
+    until: float
+
+
 class MlflowServers(PlugIn):
     """The behaviour of MlflowTrackingServer."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._serving: dict[str, Serving] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._changed = threading.Condition()
 
     # ---- operations
@@ -112,6 +127,18 @@ class MlflowServers(PlugIn):
         self.cloud.task(f"stop {record['TrackingServerArn']}", end)
         return {"TrackingServerArn": record["TrackingServerArn"]}
 
+    @operation("CreatePresignedMlflowTrackingServerUrl")
+    def presign(self, call: Call) -> dict[str, Any]:
+        """An address of MLflow's pages that opens once, within its time. A session has no end of its own here."""
+        record = self.records["MlflowTrackingServer"].require(call)
+        if record["IsActive"] != "Active":
+            raise self._conflict(record, "is not active")
+        token, seconds = secrets.token_urlsafe(32), call.input.get("ExpiresInSeconds", _TICKET_SECONDS)
+        self._tickets[token] = Ticket(
+            record["TrackingServerArn"], call.account, call.region, call.principal, time.monotonic() + seconds
+        )
+        return {"AuthorizedUrl": f"{self.cloud.endpoint}{AUTH}?authToken={token}"}
+
     @hook("MlflowTrackingServer", "before_delete")
     def refuse_deletion_while_busy(self, call: Call, record: Record) -> None:
         """What is in the middle of something is not deleted."""
@@ -157,6 +184,19 @@ class MlflowServers(PlugIn):
         if not serving.child.alive():
             serving = self._revive(*found)
         return serving.url
+
+    def redeem(self, token: str) -> Ticket:
+        """Take a signed address; it opens once.
+
+        Raises:
+            Fault: there is none, it was opened already, or its time is over.
+        """
+        ticket = self._tickets.pop(token, None)
+        if ticket is None or ticket.until < time.monotonic():
+            raise Fault(
+                "PERMISSION_DENIED", "The address was opened already, or its time is over: ask for another.", 403
+            )
+        return ticket
 
     # ---- inside
 
