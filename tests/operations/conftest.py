@@ -61,6 +61,11 @@ class Platform:
             capture_output=True, text=True, check=False, timeout=600, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def deploy(self) -> subprocess.CompletedProcess[str]:
+        """The Full Stack Developer deploys the platform, beside accounts for staging and production."""
+        others = ["--parameter", f"StagingAccountId={STAGING}", "--parameter", f"ProductionAccountId={PRODUCTION}"]
+        return self.slipway("deploy", *others, role="FullStackDeveloper")
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The same as a process whose output can be followed."""
         return subprocess.Popen(
@@ -161,8 +166,8 @@ def _stands(value: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The tooling account's platform with one project."""
+def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A tooling account in which an administrator has done the first part, and nobody the second."""
     cloud = LocalCloud(tmp_path_factory.mktemp("operations") / "home", free_port())
     cloud.start()
     made = Platform(cloud)
@@ -179,13 +184,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         made.before = made.records()
         done = made.slipway("bootstrap")
         assert done.returncode == 0, done.stdout + done.stderr
-        others = ["--parameter", f"StagingAccountId={STAGING}", "--parameter", f"ProductionAccountId={PRODUCTION}"]
-        done = made.slipway("deploy", *others, role="FullStackDeveloper")
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-        assert made.launch(PROJECT) == "AVAILABLE"
         yield made
     finally:
         cloud.stop()
+
+
+@pytest.fixture(scope="module")
+def platform(bootstrapped: Platform) -> Platform:
+    """The tooling account's platform with one project."""
+    done = bootstrapped.deploy()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert bootstrapped.launch(PROJECT) == "AVAILABLE"
+    return bootstrapped
 
 
 __all__ = ["PROJECT", "REGION", "Platform"]

@@ -38,6 +38,29 @@ def change_sets(platform: Platform) -> list[str]:
     ]
 
 
+def test_a_first_deployment_that_fails_tells_why_and_the_next_needs_no_hand(bootstrapped: Platform) -> None:
+    """Protects who deploys for the first time: one message names what stood in the way, far down as it was; nothing is
+    left of the attempt, and the same command again, once that is away, removes the failed stack and deploys."""
+    iam, before = bootstrapped.cloud.client("iam"), bootstrapped.records()
+    role = "slipway-DataEngineer"  # somebody's own, of a name that the platform needs
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+    failed = bootstrapped.deploy()
+    assert failed.returncode == 1, failed.stdout[-3000:]
+    assert len(failed.stderr.strip().splitlines()) == 1, failed.stderr
+    assert re.search(
+        rf"stack slipway-platform ended as ROLLBACK_COMPLETE: Personas ▸ DataEngineer: .*{role}.* already exists",
+        failed.stderr,
+    ), failed.stderr
+    assert stacks(bootstrapped)["slipway-platform"] == "ROLLBACK_COMPLETE"
+    iam.delete_role(RoleName=role)
+    left = {record for record in bootstrapped.records() - before if "cloudformation" not in record}
+    assert not left, left
+    done = bootstrapped.deploy()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "slipway-platform: rollback_complete since an earlier deployment; removing what it left" in done.stdout
+    assert stacks(bootstrapped)["slipway-platform"] == "CREATE_COMPLETE"
+
+
 def test_preflight_finds_a_deployed_platform_in_order(platform: Platform) -> None:
     """Protects those who deploy daily from a preflight that cries wolf; what the place does not serve is unknown."""
     done = platform.slipway("preflight", role=DEVELOPER)

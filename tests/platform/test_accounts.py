@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from slipway.functions import staging_hours
+from slipway.platform.assets import _lambda
+from slipway.release.bundle import archive
 from tests.localcloud.conftest import PRODUCTION, STAGING, TOOLING
 from tests.platform.stacks import ASSETS, PREFIX, Account, part, template
+from tests.templates.library import REPOSITORY
 
 SERVING = ("Release", "StagingRoles", "ProductionRoles")
 TWO = "must be two accounts, or both this one"
@@ -17,6 +23,10 @@ MIXED: list[tuple[dict[str, str], str]] = [
     ({"StagingAccountId": STAGING, "ProductionAccountId": STAGING}, TWO),
     ({"StagingAccountId": STAGING}, "ProductionAccountId must be another account, too"),
     ({"StagingAccountId": STAGING, "ProductionAccountId": TOOLING}, "ProductionAccountId must be another account, too"),
+    (
+        {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION, "StagingStopAt": "cron(0 19 ? * * *)"},
+        "give it to workload.yaml where staging has its own",
+    ),
     ({"StagingAccountId": "staging"}, "must be an account id of 12 digits, or empty"),
 ]
 
@@ -126,6 +136,50 @@ def test_an_endpoint_of_release_0_1_0_can_be_removed_where_it_is(production: Acc
         assert not may_delete(Namespace="another")
     finally:
         assert production.delete("slipway-workload").status == "DELETE_COMPLETE"
+
+
+_ENDPOINT = """
+Resources:
+  Endpoint:
+    Type: AWS::SSM::Parameter
+    Properties: {Type: String, Name: !Sub "/${AWS::StackName}/endpoint", Value: here}
+Outputs:
+  EndpointName: {Value: !Ref Endpoint}
+"""
+
+
+def test_stagings_endpoints_go_in_the_evening(staging: Account) -> None:
+    """Protects the bill, and what must stay: the function that the root deploys runs with its own role, leaves what is
+    new or is production's, and what it removed is made again by the next release."""
+    archived = archive(_lambda(REPOSITORY / "cicd"))
+    staging.client("s3").put_object(Bucket=f"{ASSETS}-{STAGING}", Key=f"{PREFIX}/lambda.zip", Body=archived)
+    name = "/slipway/platform/assets/bucket"
+    staging.client("ssm").put_parameter(Name=name, Value=f"{ASSETS}-{STAGING}", Type="String", Overwrite=True)
+    root = part("workload", "StagingHours")
+    parameters = given(staging, ToolingAccountId=TOOLING, StagingStopAt="cron(0 19 ? * MON-FRI *)")
+    with pytest.raises(ClientError, match="leave it empty where production serves"):
+        staging.deploy("slipway-workload", root, {**parameters, "Environment": "production"})
+    ended = staging.deploy("slipway-workload", root, {**parameters, "Environment": "staging"})
+    assert ended.status == "CREATE_COMPLETE", ended.reasons
+    names = ("slipway-flights-staging", "slipway-flights-production")
+    for stack in names:
+        assert staging.deploy(stack, _ENDPOINT).status == "CREATE_COMPLETE"
+    rule = staging.client("events").describe_rule(Name="slipway-staging-hours")
+    assert (rule["ScheduleExpression"], rule["State"]) == ("cron(0 19 ? * MON-FRI *)", "ENABLED")
+    answer = staging.client("lambda").invoke(FunctionName="slipway-staging-hours", Payload=b"{}")
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    assert all(staging.exists(stack) for stack in names), "a release of this hour is being verified"
+    later = datetime.now(UTC) + timedelta(hours=3)
+    found = staging_hours.remove(staging.client("cloudformation"), "slipway", later)
+    assert found == {"removed": ["slipway-flights-staging"], "left": []}
+    deadline = time.monotonic() + 30
+    while staging.exists(names[0]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [staging.exists(stack) for stack in names] == [False, True]
+    assert staging.deploy(names[0], _ENDPOINT).status == "CREATE_COMPLETE", "the next release"
+    ended = staging.deploy("slipway-workload", root, {**parameters, "Environment": "staging", "StagingStopAt": ""})
+    for stack in (*names, "slipway-workload"):
+        assert staging.delete(stack).status == "DELETE_COMPLETE"
 
 
 def delivered(account: Account) -> tuple[list[str], set[str]]:

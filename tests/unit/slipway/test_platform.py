@@ -186,6 +186,35 @@ def test_a_failure_is_told_by_the_first_reason_deep_inside() -> None:
     session.assert_all_called()
 
 
+def test_a_first_failure_is_told_although_the_rollback_has_deleted_the_stack_it_was_in() -> None:
+    """Protects first deployments: the parent's rollback deletes what it nested, and the reason lies before that."""
+    session = Session()
+    status(session, "s", None)
+    change_set(session)
+    nested = {"ResourceType": "AWS::CloudFormation::Stack", "PhysicalResourceId": ARN.format("people")}
+    happened = [
+        event("s", "s", "CREATE_IN_PROGRESS", 1),
+        event("s", "People", "CREATE_FAILED", 2, ResourceStatusReason="Embedded stack was not created", **nested),
+        event("s", "s", "ROLLBACK_IN_PROGRESS", 3),
+        event("s", "s", "ROLLBACK_COMPLETE", 7),
+    ]
+    status(session, "s", "ROLLBACK_COMPLETE")
+    events(session, happened)
+    events(session, happened)
+    inside = [
+        event("people", "people", "CREATE_IN_PROGRESS", 1),
+        event("people", "Role", "CREATE_FAILED", 2, ResourceStatusReason="the name is taken"),
+        event("people", "people", "ROLLBACK_COMPLETE", 3),
+        event("people", "people", "DELETE_IN_PROGRESS", 4),
+        event("people", "people", "DELETE_COMPLETE", 5),
+    ]
+    events(session, inside)
+    with pytest.raises(SlipwayError) as caught:
+        bring(session)
+    assert str(caught.value) == "stack s ended as ROLLBACK_COMPLETE: People ▸ Role: the name is taken"
+    session.assert_all_called()
+
+
 def test_what_a_failed_creation_left_is_removed_first() -> None:
     session = Session()
     status(session, "s", "ROLLBACK_COMPLETE")

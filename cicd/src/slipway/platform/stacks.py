@@ -191,13 +191,16 @@ def _events(cloudformation: Any, name: str) -> list[dict[str, Any]]:
 def first_failure(cloudformation: Any, name: str) -> str:
     """The first thing that failed in the latest operation; what failed after it was cancelled because of it.
 
-    Of a nested stack's failure the parent knows only that there was one: the reason is looked for inside it.
+    Of a nested stack's failure the parent knows only that there was one: the reason is looked for inside it. Its
+    parent's rollback has deleted it since: of a deletion that failed in nothing, what came before is looked at.
     """
-    reason = "no reason given"
+    none = reason = "no reason given"
     for event in reversed(_events(cloudformation, name)):  # newest first, back to the start of the operation
         status, said = event.get("ResourceStatus", ""), event.get("ResourceStatusReason") or "no reason given"
         own = event.get("PhysicalResourceId") == event.get("StackId")
         if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}:
+            if status == "DELETE_IN_PROGRESS" and reason == none:
+                continue
             break
         if own or status not in _FAILED or "cancelled" in said.lower():
             continue
