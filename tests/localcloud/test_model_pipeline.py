@@ -11,6 +11,7 @@ import pytest
 
 from localcloud.core import Credentials
 from localcloud.runtime.registry import EcrRegistry
+from slipway import experiment
 from slipway.pipeline import run
 from slipway.pipeline.definition import definition
 from slipway.pipeline.plan import Plan
@@ -144,6 +145,11 @@ def test_the_pipeline_tunes_measures_compares_and_registers(bench: Bench, wanted
     assert bench.read(container["ModelDataUrl"])  # the best model is where the package says
     report = json.loads(bench.read(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]))
     assert report == {"regression_metrics": {"rmse": {"value": 10.0}}}  # and it is the best of the three
+    given = {"ModelVersion": "V1.0.0", "CommitId": "c0ffee", "Cause": "merge", "DataVersion": "d1"}
+    noted = experiment.run_of(wanted, done, sagemaker, json.dumps(report).encode(), given, str(done.model_package()))
+    assert (noted.succeeded, noted.parameters["x"], noted.parameters["rounds"]) == (True, "3", "3")
+    assert noted.metrics == {"validation/rmse": 10.0, "test/rmse": 10.0}
+    assert noted.started < noted.ended
     baseline = package["DriftCheckBaselines"]["ModelDataQuality"]["Constraints"]["S3Uri"]
     assert json.loads(bench.read(baseline)) == {"version": 0}
     assert bench.read(package["CustomerMetadataProperties"]["report"]) == b"<p>"

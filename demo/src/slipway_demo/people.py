@@ -68,6 +68,7 @@ class Person:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_SESSION_TOKEN": self.session_token or "",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": f"{self.place.endpoint}/_sagemaker-mlflow",
             "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": f"credential.{self.place.endpoint}.helper",
             "GIT_CONFIG_VALUE_0": _CREDENTIAL_HELPER,
