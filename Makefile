@@ -103,8 +103,12 @@ deliver: $(VENV)/.demo ## The pipeline that deploys the platform from its reposi
 
 ##@ Test
 .PHONY: test
-test: $(VENV)/.test ## Every test but test-faults, test-frameworks, test-delivery and test-upgrade
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not frameworks and not delivery and not upgrade" tests
+test: $(VENV)/.test ## Every test but those of the targets that say how long they take
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (thorough or images or faults or frameworks or delivery or upgrade)" tests
+
+.PHONY: test-thorough
+test-thorough: $(VENV)/.test ## What takes minutes and changes rarely: images for real, removals, every choice (a quarter of an hour)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "thorough or images" tests
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## Unit and property tests alone

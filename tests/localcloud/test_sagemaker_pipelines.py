@@ -458,6 +458,7 @@ def test_the_sagemaker_sdk(bench: Bench, tmp_path: Path) -> None:
     assert steps["Stop"]["Metadata"]["Fail"]["ErrorMessage"] == "rmse is 12.5, at most 5.0"
 
 
+@pytest.mark.thorough
 def test_a_restart_ends_executions(own_cloud: Any, tmp_path: Path) -> None:
     """kill -9 in the middle: the execution and its step are Failed with the reason, and a retry completes it."""
     bench = Bench(own_cloud, tmp_path)

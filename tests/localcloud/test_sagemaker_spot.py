@@ -119,6 +119,7 @@ def test_limits_of_spot_jobs(bench: Bench) -> None:
     assert job["SecondaryStatus"] in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded")
 
 
+@pytest.mark.thorough
 def test_a_restart_interrupts_spot_jobs(own_cloud: Any, tmp_path: Path) -> None:
     """kill -9 of the local cloud: the spot job goes on from what was in S3, and its pipeline goes on with it."""
     bench = Bench(own_cloud, tmp_path)

@@ -239,6 +239,7 @@ def test_a_tuning_step(bench: Bench) -> None:
     assert failed["Tune"]["FailureReason"].startswith("No training job succeeded after 3 attempts.")
 
 
+@pytest.mark.thorough
 def test_a_restart_goes_on_tuning(own_cloud: Any, tmp_path: Path) -> None:
     """kill -9: the training jobs that it ended are tried again, those that were done count, and the search ends."""
     bench = Bench(own_cloud, tmp_path)

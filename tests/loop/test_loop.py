@@ -146,6 +146,7 @@ def test_a_wrong_configuration_fails_in_the_test_stage_with_line_and_key(
     loop.git(clone, "revert", "--no-edit", "HEAD")
 
 
+@pytest.mark.thorough
 def test_a_gate_that_is_not_met_says_figure_bound_and_key_and_registers_nothing(
     loop: Loop, inbox: Callable[[str], list[dict[str, Any]]]
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_gate_that_is_not_met_says_figure_bound_and_key_and_registers_nothing(
     loop.git(clone, "push", "--quiet", "origin", "main")
 
 
+@pytest.mark.thorough
 def test_two_pushes_in_quick_succession_give_two_models_in_order(
     loop: Loop, inbox: Callable[[str], list[dict[str, Any]]]
 ) -> None:
@@ -192,6 +194,7 @@ def test_two_pushes_in_quick_succession_give_two_models_in_order(
     assert {package["ModelPackageArn"] for package in loop.packages()[-2:]} <= registered
 
 
+@pytest.mark.thorough
 def test_a_build_that_dies_with_the_machine_leaves_a_consistent_state(loop: Loop) -> None:
     """Protects against kill -9 in the middle of a build: it ends, with a reason, and the old model serves."""
     before, clone = loop.predict(), loop.clone()

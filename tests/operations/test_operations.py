@@ -17,7 +17,7 @@ import pytest
 from tests.localcloud.conftest import TOOLING
 from tests.operations.conftest import PROJECT, REPOSITORY, Platform
 
-pytestmark = pytest.mark.xdist_group("operations")
+pytestmark = [pytest.mark.thorough, pytest.mark.xdist_group("operations")]
 DEVELOPER = "FullStackDeveloper"
 BUCKET, AUDIT = (f"slipway-{name}-{TOOLING}-eu-west-1" for name in (PROJECT, "audit"))
 

@@ -17,7 +17,7 @@ from tests.localcloud.calls import record
 from tests.localcloud.conftest import REGION, TOOLING, LocalCloud, free_port
 from tests.operations.conftest import Platform
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("removal")]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.xdist_group("removal")]
 # What AWS keeps of the past besides: builds and their logs, deleted stacks, and keys that wait.
 HISTORY = re.compile(r"^codebuild\.(build|report)|^logs/|^cloudformation/|^sns/platform|^kms/")
 STACK = {

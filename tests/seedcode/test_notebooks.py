@@ -50,6 +50,7 @@ def session(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Any:
     return boto3.Session(region_name=REGION)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "pair",

@@ -116,6 +116,7 @@ def test_the_entry_points_learn_from_real_data(project: Path, lake: Path, tmp_pa
     assert figures["r2"]["value"] > 0.8
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", HERE[1:], ids="-".join)
 def test_every_problem_learns_from_real_data(pair: tuple[str, str], stamped: Stamp, lake: Path, tmp_path: Path) -> None:

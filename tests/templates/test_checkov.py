@@ -66,6 +66,7 @@ def failures(reports: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_checkov_finds_nothing(folder: str) -> None:

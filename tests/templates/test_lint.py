@@ -25,6 +25,7 @@ def lint(paths: list[str], **more: list[str]) -> list[str]:
     return [str(match) for match in lint_by_config(ManualArgs(**arguments))]
 
 
+@pytest.mark.thorough
 def test_cfn_lint_finds_nothing() -> None:
     """Protects every deployment: no error, no warning, no information, in any region that the docs name."""
     assert len(PATHS) > 20

@@ -110,7 +110,8 @@ def check_yaml(repository: Path, files: Mapping[str, bytes]) -> None:
         if not name.endswith((".yaml", ".yml")):
             continue
         try:
-            yaml.compose(content, _LOADER)
+            for _ in yaml.parse(content, _LOADER):
+                pass
         except (yaml.YAMLError, ValueError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f":{mark.line + 1}" if mark else ""
