@@ -185,6 +185,7 @@ lock: $(VENV)/.test ## Resolve requirements.in anew into requirements.lock, and 
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  tests/taskcat/requirements.in --output-file tests/taskcat/requirements.lock
 	@$(BIN)/python -m tests.lock_seedcode
+	@$(BIN)/python -m tests.lock_image
 
 .PHONY: clean
 clean: ## Remove build/, caches and the virtual environment; the local cloud is left

@@ -2,11 +2,15 @@
 
 import datetime
 import io
+import re
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from slipway.errors import SlipwayError
 from slipway.platform import artifacts, assets, deploy, parameters, stacks
@@ -46,7 +50,7 @@ def test_the_assets_are_whole(packed: assets.Assets) -> None:
     assert {"cookiecutter.json", "hooks/pre_gen_project.py", "{{cookiecutter.project}}/.gitignore"} <= names(
         packed.files["seedcode.zip"]
     )
-    assert names(packed.files["build-image.zip"]) == {"Dockerfile", "constraints.txt", wheel}
+    assert names(packed.files["build-image.zip"]) == {"Dockerfile", "constraints.txt", "requirements.txt", wheel}
     assert "slipway/functions/build_runner.py" in names(packed.files["lambda.zip"])
     for name in ("cfn/platform.yaml", "service-catalog/project/product.yaml", "buildspecs/stamp.yaml"):
         assert name in packed.files
@@ -74,6 +78,37 @@ def test_the_constraints_are_the_lock_without_hashes(packed: assets.Assets) -> N
     text = packed.files["constraints.txt"].decode()
     assert "--hash" not in text
     assert "numpy==2.4.6 ; python_full_version < '3.12'\n" in text
+
+
+def test_the_build_image_holds_all_that_is_needed_with_hashes(packed: assets.Assets, tmp_path: Path) -> None:
+    """It is installed without asking for dependencies: what `make lock` has not written down would be missing."""
+    listed = {line for line in (REPOSITORY / "cicd/image/packages.txt").read_text().splitlines() if line[0] != "#"}
+    waiting = [Requirement("slipway[deploy,pipelines]"), Requirement("awscli"), Requirement("uv")]
+    needed: dict[str, set[str]] = {}
+    while waiting:
+        asked = waiting.pop()
+        name, extras = canonicalize_name(asked.name), {"", *asked.extras}
+        if extras <= needed.get(name, set()):
+            continue
+        needed.setdefault(name, set()).update(extras)
+        for text in distribution(name).requires or []:
+            further = Requirement(text)
+            if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(further)
+    assert set(needed) - {"slipway"} == listed
+    context = zipfile.ZipFile(io.BytesIO(packed.files["build-image.zip"]))
+    pins = context.read("requirements.txt").decode()
+    assert pins.count("==") >= len(listed)
+    assert all(re.search(rf"^{name}==[^\n]+ \\\n +--hash=sha256:", pins, re.M) for name in listed)
+
+
+def test_a_package_that_is_not_locked_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("a==1 \\\n    --hash=sha256:0\n")
+    (tmp_path / "packages.txt").write_text("# these\na\n")
+    assert assets._locked(tmp_path / "lock", tmp_path / "packages.txt") == b"a==1 \\\n    --hash=sha256:0\n"
+    (tmp_path / "packages.txt").write_text("a\nb\n")
+    with pytest.raises(SlipwayError, match=r"packages.txt: not in lock: b: run `make lock`"):
+        assets._locked(tmp_path / "lock", tmp_path / "packages.txt")
 
 
 def test_a_folder_that_is_no_platform_repository_is_told(tmp_path: Path) -> None:

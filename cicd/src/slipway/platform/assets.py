@@ -82,8 +82,14 @@ def collect(repository: Path) -> Assets:
     files["seedcode.zip"] = seedcode(repository)
     constraints = _constraints(repository / "requirements.lock")
     files["constraints.txt"] = constraints
+    image = repository / "cicd" / "image"
     files["build-image.zip"] = archive(
-        {**dict(_tree(repository / "cicd" / "image", "")), **wheel, "constraints.txt": constraints}
+        {
+            **wheel,
+            "Dockerfile": (image / "Dockerfile").read_bytes(),
+            "constraints.txt": constraints,
+            "requirements.txt": _locked(repository / "requirements.lock", image / "packages.txt"),
+        }
     )
     return Assets(files)
 
@@ -199,12 +205,28 @@ def _location(module: str) -> Path:
     return Path(spec.origin)
 
 
+def _locked(lock: Path, packages: Path) -> bytes:
+    """The lock's entries, hashes included, of the packages that a file names."""
+    entries: dict[str, str] = {}
+    for entry in re.findall(r"^[A-Za-z0-9].*==.*(?:\n[ ]+.*)*", _text(lock), re.M):
+        name = entry.partition("==")[0]
+        entries[name] = f"{entries.get(name, '')}{entry}\n"  # another version for other Pythons, with a marker
+    names = [line for line in _text(packages).splitlines() if line and not line.startswith("#")]
+    if missing := [name for name in names if name not in entries]:
+        raise SlipwayError(f"{packages}: not in {lock.name}: {', '.join(missing)}: run `make lock`")
+    return "".join(entries[name] for name in names).encode()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SlipwayError(f"{path}: there is no such file: give the repository's root with --repository") from None
+
+
 def _constraints(lock: Path) -> bytes:
     """The lock without hashes: pip wants either a hash for everything or for nothing, and our own wheel has none."""
-    try:
-        text = lock.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SlipwayError(f"{lock}: there is no such file: give the repository's root with --repository") from None
+    text = _text(lock)
     # A pin may have a marker: `scipy==1.17.1 ; python_full_version < '3.12'`.
     pins = re.findall(r"^([A-Za-z0-9][^\\\n]*==[^\\\n]*?)[ ]*\\?$", text, re.M)
     return "".join(f"{pin}\n" for pin in pins).encode()
