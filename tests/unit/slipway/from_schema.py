@@ -33,11 +33,11 @@ def values(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[An
 
 
 def _texts(schema: dict[str, Any]) -> st.SearchStrategy[str]:
-    longest = schema.get("maxLength", 30)
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", 30)
     if "pattern" in schema:
         pattern = schema["pattern"].removeprefix("^").removesuffix("$")
-        return st.from_regex(rf"\A({pattern})\Z").filter(lambda text: len(text) <= longest)
-    return st.text("ab1:#-' é", min_size=schema.get("minLength", 0), max_size=min(20, longest))
+        return st.from_regex(rf"\A({pattern})\Z").filter(lambda text: shortest <= len(text) <= longest)
+    return st.text("ab1:#-' é", min_size=shortest, max_size=min(20, longest))
 
 
 def _objects(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:

@@ -37,18 +37,19 @@ if __name__ == "__main__":
 _NEVER_RUN = ("/tests/", "/test/", "/testing/tests/")
 
 
-def provide(venv: Path, installed: Mapping[str, tuple[int, str]], cache: Path) -> int:
+def provide(venv: Path, installed: Mapping[str, tuple[int, str]], cache: Path, *, making: bool = True) -> int:
     """Give every installed module its bytecode. Returns how many had to be compiled.
 
     Args:
         installed: what `trees.recorded` finds in the environment.
         cache: where bytecode is kept by content, for every image store of the user.
+        making: whether what the cache lacks is compiled; if not, it is left to whoever imports it.
     """
     version = trees.python_of(venv).split()[-1].split(".")
     tag = f"cpython-{version[0]}{version[1]}"
     wanted = list(_wanted(str(venv), installed, str(cache / tag), tag))
     missing = {kept: source for source, kept, _ in wanted if not os.path.exists(kept)}  # noqa: PTH110 - see _wanted
-    if missing:
+    if missing and making:
         # Bytecode only makes imports faster: a failure here (a full disk, say) must not fail a build.
         subprocess.run(
             [str(venv / "bin" / "python"), "-I", "-c", _COMPILE], text=True, check=False, capture_output=True,
@@ -60,7 +61,7 @@ def provide(venv: Path, installed: Mapping[str, tuple[int, str]], cache: Path) -
     for _, kept, target in wanted:
         with contextlib.suppress(OSError):
             _link(kept, target)
-    return len(missing)
+    return len(missing) if making else 0
 
 
 def _link(source: str, target: str) -> None:

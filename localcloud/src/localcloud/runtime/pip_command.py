@@ -36,7 +36,7 @@ def command(python: str, arguments: Sequence[str], environ: Mapping[str, str]) -
 
 
 def main() -> None:
-    """Do it, and compile what was installed, as pip does."""
+    """Do it, and give what was installed the bytecode that is known: pip compiles it, too, but a build runs once."""
     python, arguments = sys.argv[1], sys.argv[2:]
     words, variables = command(python, arguments, os.environ)
     if words[0] == python:
@@ -44,7 +44,8 @@ def main() -> None:
     code = subprocess.run(words, env=variables).returncode
     if code == 0 and arguments[0] == "install":
         environment = Path(python).parents[1]
-        bytecode.provide(environment, trees.recorded(environment), Path(pip.machine()["LOCALCLOUD_BYTECODE"]))
+        cache = Path(pip.machine()["LOCALCLOUD_BYTECODE"])
+        bytecode.provide(environment, trees.recorded(environment), cache, making=False)
     raise SystemExit(code)
 
 
