@@ -32,3 +32,20 @@ def test_whatever_uv_does_not_do_as_pip_does_is_left_to_pip() -> None:
         ["install", "--user", "x"], ["install", "--target", "here", "x"],
     ):  # fmt: skip
         assert pip_command.command(PYTHON, arguments, environ) == ([PYTHON, "-m", "pip", *arguments], environ)
+
+
+def test_a_setting_is_written_where_pip_reads_it_and_the_rest_of_the_file_stays(tmp_path: Path) -> None:
+    """What `aws codeartifact login` sets must not take away the certificates that the machine's file names."""
+    environ = {"HOME": str(tmp_path)}
+    file = tmp_path / ".config" / "pip" / "pip.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("[global]\ncert = /etc/ca.pem\nindex-url = http://old/\n")
+    assert pip_command.write_setting(["config", "set", "global.index-url", "http://aws:%2Ftoken@new/"], environ) == file
+    assert file.read_text().split("\n")[:3] == [
+        "[global]",
+        "cert = /etc/ca.pem",
+        "index-url = http://aws:%2Ftoken@new/",
+    ]
+    for other in (["config", "list"], ["config", "set", "--site", "global.x", "y"], ["config", "set", "x", "y"]):
+        assert pip_command.write_setting(other, environ) is None
+    assert pip_command.write_setting(["config", "set", "a.b", "c"], environ | {"PIP_CONFIG_FILE": "/x"}) is None

@@ -1,11 +1,12 @@
 """`pip` of a build in a curated image: what installs is done by uv, as in images; all else, and what uv has no option
-for, by pip itself.
+for, by pip itself. A setting is written here: `aws codeartifact login` does nothing else, and pip starts slowly.
 
     python -I -m localcloud.runtime.pip_command PYTHON ARGUMENT...
 """
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -35,9 +36,33 @@ def command(python: str, arguments: Sequence[str], environ: Mapping[str, str]) -
     return words, {**environ, **settings, "UV_NO_CONFIG": "1"}
 
 
+def write_setting(arguments: Sequence[str], environ: Mapping[str, str]) -> Path | None:
+    """`pip config set SECTION.NAME VALUE`, in the user's file. Returns that file, or None where pip is asked more."""
+    if len(arguments) != 4 or list(arguments[:2]) != ["config", "set"] or not environ.get("HOME"):
+        return None
+    section, dot, name = arguments[2].partition(".")
+    if not dot or arguments[2].startswith("-") or environ.get("PIP_CONFIG_FILE"):
+        return None
+    old = Path(environ["HOME"]) / ".pip" / "pip.conf"
+    new = Path(environ.get("XDG_CONFIG_HOME") or f"{environ['HOME']}/.config") / "pip" / "pip.conf"
+    file = old if old.exists() else new
+    parser = configparser.RawConfigParser()
+    parser.read(file)
+    if not parser.has_section(section):
+        parser.add_section(section)
+    parser.set(section, name, arguments[3])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as stream:
+        parser.write(stream)
+    return file
+
+
 def main() -> None:
     """Do it, and give what was installed the bytecode that is known: pip compiles it, too, but a build runs once."""
     python, arguments = sys.argv[1], sys.argv[2:]
+    if file := write_setting(arguments, os.environ):
+        print(f"Writing to {file}")
+        return
     words, variables = command(python, arguments, os.environ)
     if words[0] == python:
         os.execve(python, words, variables)
