@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -178,3 +179,32 @@ def test_two_starts_at_once(tmp_path: Path) -> None:
     assert len(set(ids)) == 10
     time.sleep(0.05)  # the actions' threads end
     engine.cloud.close()
+
+
+@pytest.mark.parametrize("at", ["put_action", "advance"])
+def test_an_end_that_finds_the_disk_full_is_written_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Protects: a full disk leaves no pipeline in progress for ever, whichever write it strikes."""
+    engine = make(tmp_path, "SUPERSEDED")
+    monkeypatch.setattr(running, "_ROOM_SECONDS", 0.01)
+    try:
+        execution = engine.start(PLACE, TRIGGER)
+        whose = engine.records if at == "put_action" else engine
+        original, failures = getattr(whose, at), 3
+
+        def full(*arguments: Any) -> Any:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise sqlite3.OperationalError("database or disk is full")
+            return original(*arguments)
+
+        monkeypatch.setattr(whose, at, full)
+        engine._finish_patiently(PLACE, open_actions(engine)[0]["id"], ActionError("JobFailed", "no room"))
+        assert failures < 0
+        found = engine.records.execution(PLACE, execution["id"] if isinstance(execution, dict) else execution)
+        assert found is not None
+        assert found["status"] == "Failed"
+    finally:
+        engine.cloud.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sqlite3
 import string
 import threading
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Cloud, Fault, now, uuid
+from localcloud.core.store import is_full
 from localcloud.services.codepipeline.actions import REGISTRY
 from localcloud.services.codepipeline.actions.base import ActionError, Job, Outcome, StoppedError, failure
 from localcloud.services.codepipeline.events import Events
@@ -18,6 +20,7 @@ from localcloud.services.codepipeline.records import Document, Place, Records
 from localcloud.services.codepipeline.variables import UnresolvedError, resolve_all
 
 logger = logging.getLogger("localcloud.codepipeline")
+_ROOM_SECONDS = 1.0
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -137,8 +140,28 @@ class Runner:
                 logger.exception("action %s of pipeline %s", action["action"], place.pipeline)
             result = ActionError("SystemUnavailable", f"The local cloud failed: {type(error).__name__}: {error}")
         # What fails because the local cloud stops is not the action's failure: it is resumed after the next start.
-        if result is not None and not self.cloud.stopping.is_set():
-            self.finish(place, action_id, result)
+        if result is not None:
+            self._finish_patiently(place, action_id, result)
+
+    def _finish_patiently(self, place: Place, action_id: str, result: Outcome | ActionError) -> None:
+        """End the action as soon as that can be written: on a full disk it would stay in progress for ever."""
+        ended = False
+        while not self.cloud.stopping.is_set():
+            try:
+                if ended:
+                    self.advance(place)
+                else:
+                    self.finish(place, action_id, result)
+                return
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                logger.warning(
+                    "the end of an action of pipeline %s cannot be written, and waits: %s", place.pipeline, error
+                )
+                action = self.records.action(place, action_id)
+                ended = action is None or action["status"] != "InProgress"
+            self.cloud.stopping.wait(_ROOM_SECONDS)
 
     def change_action(self, place: Place, action_id: str, members: Document) -> bool:
         """Set members of an action that is in progress; whether it still is."""
