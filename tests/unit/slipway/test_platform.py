@@ -263,6 +263,22 @@ def test_what_a_failed_creation_left_is_removed_first() -> None:
     session.assert_all_called()
 
 
+def test_a_creation_that_stopped_half_way_is_rolled_back_before_it_is_removed() -> None:
+    """A deletion spares what is RetainExceptOnCreate, such as the lake; the next creation would find its name taken."""
+    session = Session()
+    role = {"StackName": "s", "RoleARN": "arn:aws:iam::111111111111:role/deployer"}
+    status(session, "s", "CREATE_FAILED")
+    session.stub("cloudformation", "rollback_stack", {}, role)
+    status(session, "s", "ROLLBACK_COMPLETE")
+    events(session, [event("s", "s", "ROLLBACK_COMPLETE", 1)])
+    session.stub("cloudformation", "delete_stack", {}, role)
+    status(session, "s", None)
+    change_set(session, "FAILED", "Transform failed")
+    with pytest.raises(SlipwayError, match="stack s cannot be changed: Transform failed"):
+        bring(session)
+    session.assert_all_called()
+
+
 def test_a_stack_in_motion_is_waited_for_before_it_is_touched() -> None:
     """Protects whoever interrupted a deployment and deploys again while CloudFormation still works on the first."""
     session, out = Session(), io.StringIO()

@@ -47,7 +47,7 @@ def deploy(cloudformation: Any, stack: Stack, progress: Progress, *, sleep: Any 
         status = _wait(cloudformation, stack.name, progress, earlier, sleep)
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}:
         progress.say(f"{stack.name}: {status.lower()} since an earlier deployment; removing what it left")
-        status = _remove_failed(cloudformation, stack, progress, sleep)
+        status = _remove_failed(cloudformation, stack, status, progress, sleep)
     if status == "UPDATE_ROLLBACK_FAILED":
         raise SlipwayError(
             f"stack {stack.name} is UPDATE_ROLLBACK_FAILED: {first_failure(cloudformation, stack.name)}. Mend that, "
@@ -87,10 +87,15 @@ def remove(
     return _wait(cloudformation, name, progress, said, sleep)
 
 
-def _remove_failed(cloudformation: Any, stack: Stack, progress: Progress, sleep: Any) -> str | None:
+def _remove_failed(cloudformation: Any, stack: Stack, status: str, progress: Progress, sleep: Any) -> str | None:
     """Remove a stack that was never whole. Raises SlipwayError if it stays."""
+    said: set[str] = set()
+    if status == "CREATE_FAILED":
+        # A deletion would spare what is RetainExceptOnCreate, and the next creation find its name taken.
+        cloudformation.rollback_stack(StackName=stack.name, **stack.role)
+        _wait(cloudformation, stack.name, progress, said, sleep)
     cloudformation.delete_stack(StackName=stack.name, **stack.role)
-    final = _wait(cloudformation, stack.name, progress, set(), sleep)
+    final = _wait(cloudformation, stack.name, progress, said, sleep)
     if final != "DELETE_COMPLETE":
         raise SlipwayError(
             f"stack {stack.name} ended as {final}: {first_failure(cloudformation, stack.name)}. As the account's "

@@ -108,6 +108,11 @@ def fail(stacks: list[dict[str, Any]], made: Made) -> None:
         complete = status.endswith("_CLEANUP_IN_PROGRESS")
         plain = status.removesuffix("_CLEANUP_IN_PROGRESS").removesuffix("_IN_PROGRESS")
         stack["StackStatus"] = plain if complete else f"{plain}_FAILED"
+        if stack["StackStatus"] == "CREATE_FAILED":  # what ministack's RollbackStack goes by
+            stack["_failed_operation"] = {
+                "is_update": False, "created": list(stack["_resources"]), "template": stack.get("_template") or {},
+                "param_values": stack.get("_resolved_params") or {}, "stack_tags": stack.get("Tags") or [],
+            }  # fmt: skip
         stack["StackStatusReason"] = "" if complete else REASON
 
 
