@@ -44,7 +44,8 @@ def test_the_platform_is_brought_up_to_date_and_keeps_everything(upgrade: Upgrad
     assert asking.failures == []
     assert lost(before, upgrade.data()) == []
     gone = standing - set(resources(upgrade.cloud.endpoint))
-    assert [one for one in gone if one.service in HOLDING] == []
+    # What objects there are was compared above, one by one; here they are counted, and a release adds some.
+    assert [one for one in gone if one.service in HOLDING and one.kind != "objects"] == []
 
 
 def test_the_project_takes_the_newest_version_and_keeps_everything(upgrade: Upgrade) -> None:
@@ -103,12 +104,12 @@ def test_the_first_endpoint_is_removed_by_the_command_of_the_documentation(upgra
 
 
 def test_destroy_removes_accounts_with_live_endpoints(upgrade: Upgrade) -> None:
-    """Protects the bill: production goes while its project stands, staging when its project is gone; all is gone."""
+    """Protects the bill: production goes while its model serves, staging when its project has taken its own along."""
     assert upgrade.serving(PRODUCTION)
     for account in (PRODUCTION, TOOLING, STAGING):
         if account == TOOLING:
             assert upgrade.terminate_project() == "SUCCEEDED"
-            assert upgrade.serving(STAGING)
+            assert not upgrade.serving(STAGING)
         for step in ([], ["--audit"]):
             upgrade.slipway(upgrade.admin(account), "destroy", "--yes", "--key-days", "7", *step)
         left = [one for one in resources(upgrade.cloud.endpoint) if one.account == account]

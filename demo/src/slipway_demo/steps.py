@@ -22,6 +22,7 @@ from slipway_demo.console import Journal, Stop
 from slipway_demo.people import PRODUCTION, STAGING, TOOLING, Person, Place, admin, persona
 
 PROJECT = "flight-delays"
+NEVER_WHOLE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 # How the message of a project's first commit begins; no model is built from it.
 _FIRST = "slipway: stamp"
 
@@ -308,6 +309,7 @@ def release_model(demo: Demo) -> None:
         status = sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"]
         known = set(watching.executions(pipelines, pipeline))
         if status == "Approved" and watching.has_failed(pipelines, pipeline):
+            _remove_what_was_never_whole(demo, endpoint)
             # Nobody starts a pipeline by hand: a release that failed is begun anew by approving anew.
             sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="PendingManualApproval")
             status = "PendingManualApproval"
@@ -324,6 +326,23 @@ def release_model(demo: Demo) -> None:
             watching.follow(journal, approver, pipeline, execution)
         if not _serves(demo, demo.production, endpoint):
             raise Stop(f"{pipeline} succeeded, but endpoint {endpoint} in {demo.production} is not in service")
+
+
+def _remove_what_was_never_whole(demo: Demo, stack: str) -> None:
+    """As docs/troubleshooting.md has it: the pipeline deletes nothing in production, and updates no such stack."""
+    cloudformation = admin(demo.place, demo.production).client("cloudformation")
+    try:
+        status = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return
+        raise
+    if status not in NEVER_WHOLE:
+        return
+    role = f"arn:aws:iam::{demo.production}:role/{demo.place.namespace}-release-cloudformation-production"
+    cloudformation.delete_stack(StackName=stack, RoleARN=role)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    demo.journal.line(f"the administrator of production removes {stack}, {status.lower()}: it was never whole")
 
 
 def _approve(journal: Journal, pipelines: Any, pipeline: str) -> None:
