@@ -146,6 +146,16 @@ class Bench:
         self.role = self.make_role(unique("sagemaker"))
         self.image = build_image(cloud, folder, account)
 
+    def surroundings(self) -> tuple[str, str, str]:
+        """(subnet, security group, model package group) for the jobs of a pipeline; new ones at each call."""
+        ec2 = self.cloud.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+        group = ec2.create_security_group(GroupName=unique("jobs"), Description="jobs", VpcId=vpc)["GroupId"]
+        models = unique("models")
+        self.sagemaker.create_model_package_group(ModelPackageGroupName=models)
+        return subnet, group, models
+
     def make_role(self, name: str, principal: str = "sagemaker.amazonaws.com") -> str:
         """A role that SageMaker may assume, and that may do anything."""
         iam = self.cloud.client("iam", self.account)

@@ -102,12 +102,7 @@ def bench(cloud: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.fixture(scope="module")
 def wanted(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A plan whose place is in the local cloud."""
-    ec2 = bench.cloud.client("ec2")
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
-    group = ec2.create_security_group(GroupName=unique("jobs"), Description="jobs", VpcId=vpc)["GroupId"]
-    models = unique("models")
-    bench.sagemaker.create_model_package_group(ModelPackageGroupName=models)
+    subnet, group, models = bench.surroundings()
     made = plan(PROJECT)
     place = dataclasses.replace(
         made.place,

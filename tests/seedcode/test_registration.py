@@ -84,12 +84,7 @@ def images(bench: Bench, project: Path, packages: dict[str, str]) -> dict[str, s
 
 def place(bench: Bench, project: Path, made: dict[str, str]) -> Plan:
     """The plan of the project's own project.yaml, with its place in the local cloud and its data in the lake."""
-    ec2 = bench.cloud.client("ec2")
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
-    group = ec2.create_security_group(GroupName=unique("jobs"), Description="jobs", VpcId=vpc)["GroupId"]
-    models = unique("models")
-    bench.sagemaker.create_model_package_group(ModelPackageGroupName=models)
+    subnet, group, models = bench.surroundings()
     wanted = plan((project / "project.yaml").read_text(encoding="utf-8"))
     dataset = wanted.project.data.dataset
     for name, content in datasets.files(dataset):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
-from localcloud.core import models, tags
+from localcloud.core import service_models, tags
 from localcloud.core.errors import Fault
 from localcloud.core.ids import now
 from localcloud.core.processes import Processes
@@ -37,7 +37,7 @@ _CLIENT = Config(
     s3={"addressing_style": "path"},
 )
 # Clients are made under a lock because sessions are not thread-safe.
-_SESSION = models.session()
+_SESSION = service_models.session()
 _SESSION_LOCK = threading.Lock()
 
 

@@ -17,14 +17,14 @@ from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import SERIALIZERS
 from werkzeug.datastructures import Headers, MultiDict
 
-from localcloud.core import constraints, models
+from localcloud.core import constraints, service_models
 from localcloud.core.errors import Fault
 
 
 @lru_cache
 def load(service: str) -> ServiceModel:
     """The newest model of a service, by botocore's name for it."""
-    return ServiceModel(models.document(service), service)
+    return ServiceModel(service_models.document(service), service)
 
 
 class Wire:

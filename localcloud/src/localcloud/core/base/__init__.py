@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from localcloud.core import models
+from localcloud.core import service_models
 from localcloud.core.base import buckets, census, endpoint_services, functions, requests, simulation
 from localcloud.core.base.events import Events, Target
 from localcloud.core.base.identity import Identities
@@ -36,7 +36,7 @@ class Base:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.identities = Identities(cloud)
-        models.install()
+        service_models.install()
         buckets.install(self.identities)
         self.events = Events(cloud)
         self.stacks = Stacks(cloud)
