@@ -20,7 +20,7 @@ from starlette.routing import Route as Path
 from localcloud.core import Fault
 from localcloud.core.recorder import Recorded
 from localcloud.services.codeartifact.assets import digests
-from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, entity_tag, merged
+from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, Page, merged
 from localcloud.services.codeartifact.multipart import read_form
 from localcloud.services.codeartifact.origins import fence
 from localcloud.services.codeartifact.records import CONNECTION, Document, normal, package_key
@@ -195,10 +195,10 @@ class PipIndex:
         if files:
             own = "\n".join(self._links(request, name, files))
             whole = merged(page.body, own)
-            return _tagged(request, whole, entity_tag(whole))
+            return _tagged(request, Page(whole, True))
         if not page.found:
             raise Refused(404, f"'{name}' is neither in the repository {visit.repository['name']} nor in {CONNECTION}")
-        return _tagged(request, page.body, page.tag)
+        return _tagged(request, page)
 
     @staticmethod
     def _proxied(request: Request, reference: str, file: str) -> str:
@@ -317,12 +317,12 @@ def _html(title: str, body: str) -> Response:
     return HTMLResponse(text, headers=_FRESH)
 
 
-def _tagged(request: Request, body: str, tag: str) -> Response:
+def _tagged(request: Request, page: Page) -> Response:
     """A page, or 304 for a client whose copy is still good: it asks each time, but does not read each time."""
-    headers = {**_FRESH, "ETag": tag}
-    if tag in (item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")):
+    headers = {**_FRESH, "ETag": page.tag}
+    if page.tag in (item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
-    return HTMLResponse(body, headers=headers)
+    return HTMLResponse(page.body, headers=headers)
 
 
 def _token(headers: Mapping[str, str]) -> str:

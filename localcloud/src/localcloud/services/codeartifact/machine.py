@@ -19,14 +19,13 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 import httpx
 
 from localcloud.services.codeartifact.links import Links
-from localcloud.services.codeartifact.pages import KEPT_SECONDS, PageCache
+from localcloud.services.codeartifact.pages import KEPT_SECONDS, Kept, PageCache
 
 # A name that the index does not know may be published any minute, and somebody waits for it.
 _MISSING_SECONDS = 60.0
@@ -61,17 +60,29 @@ class IndexUnavailable(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
 class Page:
-    """A simple page with absolute links, and a tag that is another for other contents."""
+    """A simple page with absolute links, and a tag that is another for other contents.
 
-    body: str
-    found: bool
+    Args:
+        body: the page, or what reads it when somebody wants more than its tag.
+        found: whether the index knows the name.
+        tag: its entity tag, where it is known; otherwise it is made of the body.
+    """
+
+    def __init__(self, body: str | Callable[[], str], found: bool, tag: str = "") -> None:
+        self._body = body
+        self.found = found
+        self._tag = tag
+
+    @functools.cached_property
+    def body(self) -> str:
+        """The page."""
+        return self._body if isinstance(self._body, str) else self._body()
 
     @functools.cached_property
     def tag(self) -> str:
         """An entity tag."""
-        return entity_tag(self.body)
+        return self._tag or entity_tag(self.body)
 
 
 def entity_tag(body: str) -> str:
@@ -216,28 +227,41 @@ class MachineIndex:
         private = "@" in urlsplit(url).netloc
         # A private index asks for a password, and its links are signed for this process alone; one without TLS is near.
         cached = url.startswith("https:") and not private
-        if cached and (kept := self._cache.read(place)) is not None:
-            return self._remember(name, Page(kept[0], True), kept[1])
-        response = self._get(client, place)
-        if response.status_code == 404:
-            page = Page("", False)
-        else:
-            base, body = str(response.url), response.text
 
-            def absolute(match: re.Match[str]) -> str:
-                target, fragment = urldefrag(urljoin(base, html.unescape(match[3])))
-                if private:
-                    target = proxy(self.sign(target), urlsplit(target).path.rsplit("/", 1)[-1])
-                whole = f"{target}#{fragment}" if fragment else target
-                return f'{match[1]}"{html.escape(whole)}"'
-
-            # Pages have up to a megabyte of links, and an installation asks for hundreds of pages: they are not
-            # rewritten where there is nothing to rewrite.
-            as_it_is = not private and _RELATIVE_LINK.search(body) is None
-            page = Page(body if as_it_is else _LINK.sub(absolute, body), True)
+        def fetch() -> Page:
+            response = self._get(client, place)
+            if response.status_code == 404:
+                return Page("", False)
+            page = Page(self._absolute(response, private, proxy), True)
             if cached:
-                self._cache.write(place, page.body)
+                self._cache.write(place, page.body, page.tag)
+            return page
+
+        if cached and (kept := self._cache.read(place)) is not None:
+
+            def body(known: Kept = kept) -> str:
+                text = known.body()
+                return fetch().body if text is None else text
+
+            return self._remember(name, Page(body, True, kept.tag), kept.left)
+        page = fetch()
         return self._remember(name, page, KEPT_SECONDS if page.found else _MISSING_SECONDS)
+
+    def _absolute(self, response: httpx.Response, private: bool, proxy: Callable[[str, str], str]) -> str:
+        """The page of a response with absolute links, those of a private index through us."""
+        base, body = str(response.url), response.text
+
+        def absolute(match: re.Match[str]) -> str:
+            target, fragment = urldefrag(urljoin(base, html.unescape(match[3])))
+            if private:
+                target = proxy(self.sign(target), urlsplit(target).path.rsplit("/", 1)[-1])
+            whole = f"{target}#{fragment}" if fragment else target
+            return f'{match[1]}"{html.escape(whole)}"'
+
+        # Pages have up to a megabyte of links, and an installation asks for hundreds of pages: they are not rewritten
+        # where there is nothing to rewrite.
+        as_it_is = not private and _RELATIVE_LINK.search(body) is None
+        return body if as_it_is else _LINK.sub(absolute, body)
 
     def _remember(self, name: str, page: Page, seconds: float) -> Page:
         with self._lock:
