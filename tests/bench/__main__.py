@@ -54,11 +54,14 @@ def _start(cloud: Cloud) -> list[Figure]:
 
 
 def _platform(cloud: Cloud) -> list[Figure]:
-    commands.start(cloud)
-    seconds, split, resources = commands.deploy(cloud)
+    found = []
+    for _ in range(3):  # each in an empty cloud: the middle one counts
+        commands.start(cloud)
+        found.append(commands.deploy(cloud))
+    seconds, split, resources = sorted(found, key=lambda each: each[0])[1]
     baseline = median(5, lambda: commands.smallest_stack(cloud)) * resources
     title = f"{resources} stacks of one parameter"
-    return [Figure("platform", "platform and two workload stacks", seconds, 20.0, baseline, title, split)]
+    return [Figure("platform", "platform and two workload stacks (median of 3)", seconds, 20.0, baseline, title, split)]
 
 
 def _demo(cloud: Cloud) -> float:

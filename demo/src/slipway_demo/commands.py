@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _ERROR = re.compile(r"(#\d+ )?\s*(slipway|error|ERROR|fatal)\b.*:")
 # A resource that was made in no time is no news; stacks, and what takes long or fails, are.
 _TRIFLE = re.compile(r": \w+ (create|update)_complete in 0\.\d s$")
+_YIELDING = 10  # nice: a tenth or so of the processor where others want it, too
 _running: set[subprocess.Popen[str]] = set()
 _ending = threading.Event()
 
@@ -27,17 +29,22 @@ def end_all() -> None:
         child.terminate()
 
 
-def slipway(journal: Journal, person: Person, who: str, *arguments: str) -> None:
-    """Run the `slipway` command as a person would, its output below the step, each line after `who`."""
+def slipway(journal: Journal, person: Person, who: str, *arguments: str, yielding: bool = False) -> None:
+    """Run the `slipway` command as a person would, its output below the step, each line after `who`.
+
+    Args:
+        yielding: whether it leaves the processor to others, since something that takes longer runs beside it.
+    """
     program = Path(sys.executable).parent / "slipway"
     journal.line(f"{who}$ slipway {' '.join(arguments)}    ({person.name})")
     environment = {**person.full_environment(), "PYTHONUNBUFFERED": "1"}
-    run(journal, [str(program), *arguments], environment, ROOT, who)
+    run(journal, [str(program), *arguments], environment, ROOT, who, yielding=yielding)
 
 
 def run(
-    journal: Journal, command: list[str], environment: dict[str, str], cwd: Path | None = None, who: str = ""
-) -> None:
+    journal: Journal, command: list[str], environment: dict[str, str], cwd: Path | None = None, who: str = "",
+    *, yielding: bool = False,
+) -> None:  # fmt: skip
     """Run a command to its end.
 
     Raises:
@@ -51,6 +58,9 @@ def run(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     _running.add(child)
+    if yielding:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, child.pid, _YIELDING)
     tail: list[str] = []
     assert child.stdout is not None
     try:

@@ -96,14 +96,17 @@ def deploy_platform(demo: Demo) -> None:
 def _deploy_account(demo: Demo, account: str, name: str) -> None:
     """An account's foundation, as its administrator, and its part of the platform, as the Full Stack Developer."""
     who = f"{name:10} "
-    commands.slipway(demo.journal, admin(demo.place, account), who, "platform", "bootstrap")
+    # The platform takes longest: the others wait for the processor rather than it.
+    yielding = account != TOOLING
+    commands.slipway(demo.journal, admin(demo.place, account), who, "platform", "bootstrap", yielding=yielding)
     developer = persona(demo.place, "FullStackDeveloper", account=account)
     if account == TOOLING:
         others = {} if demo.shared else {"StagingAccountId": STAGING, "ProductionAccountId": PRODUCTION}
         commands.slipway(demo.journal, developer, who, "platform", "deploy", *_parameters(others))
     else:
         others = {"ToolingAccountId": TOOLING, "Environment": name}
-        commands.slipway(demo.journal, developer, who, "platform", "workload", *_parameters(others))
+        given = _parameters(others)
+        commands.slipway(demo.journal, developer, who, "platform", "workload", *given, yielding=yielding)
 
 
 def _deployed(demo: Demo) -> bool:
