@@ -38,6 +38,18 @@ def recorded(home: Path) -> Iterator[tuple[str, str, str, str, int, dict[str, An
         yield principal, region, action, resource, status, json.loads(context)
 
 
+def made(home: Path) -> dict[str, dict[str, str]]:
+    """The tags with which each resource of SageMaker was made, by ARN: it may be gone when a call on it is judged."""
+    start = "aws:RequestTag/"
+    return {
+        resource: {
+            key.removeprefix(start): value for key, value in context.get("keys", {}).items() if key.startswith(start)
+        }
+        for _, _, action, resource, status, context in recorded(home)
+        if action.startswith("sagemaker:Create") and status < 400
+    }
+
+
 def questions(home: Path, deployed: Deployed) -> Iterator[Question]:
     """What IAM would have been asked, about roles and about services that take one."""
     for principal, region, action, resource, status, context in recorded(home):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -50,10 +50,14 @@ def _parsed(document: Any) -> Document:
 
 
 class Deployed:
-    """Reads once, remembers. `client(account, service)` is an administrator's."""
+    """Reads once, remembers. `client(account, service)` is an administrator's.
 
-    def __init__(self, client: Callable[[str, str], Any]) -> None:
+    `made` holds the tags with which SageMaker's resources were made, by ARN, for those that are gone.
+    """
+
+    def __init__(self, client: Callable[[str, str], Any], made: Mapping[str, dict[str, str]] | None = None) -> None:
         self.client = client
+        self.made = made or {}
         self.role = functools.cache(self._role)
         self.policy = functools.cache(self._policy)
         self.tags = functools.cache(self._tags)
@@ -176,7 +180,12 @@ class Deployed:
             found = self.client(owner, "kms").list_resource_tags(KeyId=resource)["Tags"]
             return {tag["TagKey"]: tag["TagValue"] for tag in found}
         if service == "sagemaker":
-            found = self.client(owner, "sagemaker").list_tags(ResourceArn=resource)["Tags"]
+            try:
+                found = self.client(owner, "sagemaker").list_tags(ResourceArn=resource)["Tags"]
+            except ClientError:
+                if resource not in self.made:
+                    raise
+                return self.made[resource]
             return {tag["Key"]: tag["Value"] for tag in found}
         if service == "codecommit":
             found = self.client(owner, "codecommit").list_tags_for_resource(resourceArn=resource)["tags"]

@@ -35,7 +35,8 @@ UNJUDGED: dict[str, str] = {}
 def deployed(loop: Loop) -> Deployed:
     """The policies of the played loop."""
     people = {account: loop.admin(account) for account in ACCOUNTS}
-    return Deployed(functools.cache(lambda account, service: people[account].client(service)))
+    clients = functools.cache(lambda account, service: people[account].client(service))
+    return Deployed(clients, asked.made(loop.cloud.home))
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,21 @@ def test_a_job_tells_its_conditions_its_role_and_its_key() -> None:
     assert {"ecr:BatchGetImage", "logs:PutLogEvents", "ec2:CreateNetworkInterfacePermission"} <= as_role
 
 
+def test_a_transform_job_tells_its_model() -> None:
+    """Protects policies that let a job use certain models: the request says a name, IAM goes by the ARN."""
+    found = asked("sagemaker:CreateTransformJob", {
+        "TransformJobName": "j", "ModelName": "m", "TransformOutput": {"KmsKeyId": "other"},
+        "TransformResources": {"VolumeKmsKeyId": KEY, "InstanceType": "ml.m5.large", "InstanceCount": 1},
+    })  # fmt: skip
+    assert found.resources == (arn("sagemaker", "transform-job/j"),)
+    assert found.keys["sagemaker:ModelArn"] == arn("sagemaker", "model/m")
+    assert (found.keys["sagemaker:OutputKmsKey"], found.keys["sagemaker:VolumeKmsKey"]) == ("other", KEY)
+    several = asked("sagemaker:CreateEndpointConfig", {
+        "EndpointConfigName": "c", "ProductionVariants": [{"ModelName": "a"}, {"ModelName": "b"}],
+    })  # fmt: skip
+    assert several.keys["sagemaker:ModelArn"] == [arn("sagemaker", "model/a"), arn("sagemaker", "model/b")]
+
+
 def test_only_the_pipelines_own_role_is_passed() -> None:
     """Protects against false alarms: an action's role is assumed by the pipeline's, not passed by who makes it."""
     action = {"name": "a", "roleArn": "arn:aws:iam::222222222222:role/deployer"}

@@ -253,8 +253,6 @@ def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: P
         rows.append((metric, f"{value:.4f}", limit))
     print(table(rows, ("metric", "value", "allowed")))
     progress.say(f"{model.version} registered ({model.approval}): {model.arn}")
-    if plan.project.serving.mode == "batch":
-        progress.say("serving.mode is batch: approved, it is not released; transform jobs take it from the registry")
     _operate(build, plan.project, own, progress)
     return release
 

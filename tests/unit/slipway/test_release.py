@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,10 @@ def test_an_approved_model_is_packaged(bundle: Bundle, tmp_path: Path) -> None:
         "Environment": "production",
         "ModelPackageArn": PACKAGE,
         "ModelVersion": "V1.0.0",
+        "Serving": "real-time",
         "InstanceType": "ml.m5.large",
         "InstanceCount": "2",
+        "BatchModelName": production["Parameters"]["BatchModelName"],
         "CostCenter": "ml",
         "VpcSubnetIds": "/slipway/platform/network/private-subnet-ids",
         "ComputeSecurityGroupId": "/slipway/platform/network/compute-security-group-id",
@@ -97,14 +100,34 @@ def test_a_model_that_is_not_approved_any_more_is_not_packaged(bundle: Bundle, t
     assert not (tmp_path / "build").exists()
 
 
-def test_a_model_for_batch_inference_alone_gets_no_endpoint(bundle: Bundle, tmp_path: Path) -> None:
-    """Protects the bill, and whoever approved: they are told where such a model is used instead."""
-    (bundle.folder / "project.yaml").write_text(PROJECT + "serving: {mode: batch}\n")
-    session = Session()
-    session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Approved"))
-    with pytest.raises(SlipwayError, match=r"serving\.mode.*'batch', allowed.*'real-time' or 'both'"):
-        package(session, "slipway", bundle, tmp_path / "build")
-    assert not (tmp_path / "build").exists()
+@pytest.mark.parametrize("mode", ["batch", "both"])
+def test_a_model_for_transform_jobs_is_packaged_with_their_settings(bundle: Bundle, tmp_path: Path, mode: str) -> None:
+    """Protects the jobs: what project.yaml says of them reaches the stack, and a new release names a new model."""
+    (bundle.folder / "project.yaml").write_text(
+        PROJECT + f"serving: {{mode: {mode}, batch: {{instance_type: ml.c5.xlarge, max_payload_mb: 2}}}}\n"
+    )
+    names = []
+    for build in ("package:1", "package:1", "package:2"):
+        session = Session()
+        session.stub("sagemaker", "describe_model_package", described(ModelApprovalStatus="Approved"))
+        session.parameters("/slipway/platform/", {"assets/bucket": "assets", "assets/prefix": "releases/abc"})
+        session.stub("s3", "get_object", {"Body": blob(b"Resources: {}")})
+        session.parameters("/slipway/projects/flight-delays/", {"cost-center": "ml"})
+        output = tmp_path / "build"
+        package(session, "slipway", bundle, output, build)
+        given = json.loads((output / "production.json").read_text())["Parameters"]
+        assert given["Serving"] == Bundle(output).serving == mode
+        settings = {name: value for name, value in given.items() if name.startswith("Batch") and "Model" not in name}
+        assert settings == {
+            "BatchInstanceType": "ml.c5.xlarge",
+            "BatchInstanceCount": "1",
+            "BatchMaxPayloadInMB": "2",
+            "BatchMaxConcurrentTransforms": "1",
+            "BatchStrategy": "MultiRecord",
+        }
+        assert re.fullmatch("slipway-flight-delays-[0-9a-f]{8}-production", given["BatchModelName"])
+        names.append(given["BatchModelName"])
+    assert names[0] == names[1] != names[2], "a stage that is retried makes another model, or a new release the same"
 
 
 def test_what_is_no_bundle_is_told(tmp_path: Path) -> None:

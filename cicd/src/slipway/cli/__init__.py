@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from slipway import __version__
 from slipway.errors import SlipwayError
 
-NOUNS = ("project", "packages", "image", "model", "release", "platform")
+NOUNS = ("project", "packages", "image", "model", "release", "batch", "platform")
 
 
 def parser() -> argparse.ArgumentParser:

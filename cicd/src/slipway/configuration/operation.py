@@ -66,8 +66,8 @@ class Serving(Section):
         Literal["real-time", "batch", "both", "serverless", "asynchronous"],
         later("serverless", "asynchronous", instead="real-time"),
     ] = "real-time"
-    """Endpoint, transform jobs, or both. A release deploys endpoints alone: transform jobs take an approved version
-    from the registry. Not in this release: serverless, asynchronous."""
+    """Endpoint, transform jobs, or both: a release deploys the endpoint, a model for transform jobs, or both, and takes
+    away what the release before had and this one has not. Not in this release: serverless, asynchronous."""
 
     instance_type: InstanceType = "ml.m5.large"
     """SageMaker instance type of the endpoint."""

@@ -1,1 +1,1 @@
-"""From an approved model to an endpoint: the release bundle, the templates' configuration, and the smoke test."""
+"""From an approved model to what serves: the release bundle, the templates' configuration, and the smoke test."""

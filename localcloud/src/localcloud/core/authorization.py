@@ -116,6 +116,9 @@ def describe(
         known = [arn for arn, _ in arns.get(kind, ())]
         resources += known or _filled(prefix, kind, names, required, owner, region)
     keys = _keys(prefix, entry["keys"], values, given)
+    if "sagemaker:ModelArn" in entry["keys"] and values.get("modelname"):  # requests name the model
+        models = list(dict.fromkeys(_filled(prefix, "model", values, True, account, region)))
+        keys["sagemaker:ModelArn"] = models if len(models) > 1 else models[0]
     asked = implied.of(prefix, operation, given, tuple(resources), keys, entry.get("dependent", ()), account, region)
     return Authorized(action, tuple(dict.fromkeys(resources)) or ("*",), keys, tuple(asked))
 

@@ -26,7 +26,8 @@ def buckets(place: Place, wanted: Callable[[str], bool]) -> list[Item]:
     found = []
     for bucket in pages(s3, "list_buckets", "Buckets"):
         name = bucket["Name"]
-        if not name.endswith(end) or not name.startswith(f"{place.namespace}-") or not wanted(name):
+        ours = name.startswith(f"{place.namespace}-") and name.endswith((end, f"{end}-staging", f"{end}-production"))
+        if not ours or not wanted(name):
             continue
         answer = gone(partial(s3.get_bucket_tagging, Bucket=name))
         if place.owns(name, tags_of((answer or {}).get("TagSet"))):
