@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 SHORTEST_SECONDS = 0.3
 LONGEST_SECONDS = 10.0
 # What waiting may add to what is waited for.
-_SHARE = 0.05
+_SHARE = 0.03
 
 
 def pauses(clock: Callable[[], float] = time.monotonic) -> Iterator[float]:
-    """Seconds to sleep, one after the other: a twentieth of the time since the first, within bounds.
+    """Seconds to sleep, one after the other: three hundredths of the time since the first, within bounds.
 
     A job of seconds is seen to end at once, and one of hours does not use up an API's request rate.
     """

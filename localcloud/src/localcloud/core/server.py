@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
-from localcloud.core import authorization, census, refusals, tags, unserved
+from localcloud.core import authorization, census, forms, refusals, tags, unserved
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -359,8 +359,7 @@ def _reads(
     if target:
         return bool(names.match(target.rpartition(".")[2]))
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
-        return bool(names.match(action))
+        return bool(names.match(forms.member(body, "Action") or ""))
     if names is _ALWAYS and (method == "DELETE" or (method == "POST" and query.split("=")[0] == "delete")):
         return True
     return method in ("GET", "HEAD", "OPTIONS")

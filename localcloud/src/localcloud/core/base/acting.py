@@ -6,8 +6,8 @@ import re
 import threading
 import time
 from typing import Any
-from urllib.parse import parse_qs
 
+from localcloud.core import forms
 from localcloud.core.cloud import Cloud, Credentials
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/")
@@ -38,15 +38,14 @@ class Acting:
         original = cloudformation.handle_request
 
         async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
-            given = parse_qs(body.decode(errors="replace")) if body else {}
-            action, name = given.get("Action", [""])[0], _name(given.get("StackName", [""])[0])
+            action, name = forms.member(body, "Action"), _name(forms.member(body, "StackName") or "")
             if action in _CHANGES and name:
                 found = _CREDENTIAL.search(headers.get("authorization", ""))
-                who = given.get("RoleARN", [found.group(1) if found else ""])[0]
+                who = forms.member(body, "RoleARN") or (found.group(1) if found else "")
                 self._by_stack[get_account_id(), get_region(), name] = who
             elif action == "DeleteStack" and name:  # without a role, as whoever the stack was last changed
                 key = (get_account_id(), get_region(), name)
-                who = self._by_stack[key] = given.get("RoleARN", [self._by_stack.get(key, "")])[0]
+                who = self._by_stack[key] = forms.member(body, "RoleARN") or self._by_stack.get(key, "")
                 if who.startswith("arn:") and not self._exists(who):
                     return helpers._error("ValidationError", f"Role {who} is invalid or cannot be assumed")
             return await original(method, path, headers, body, query)
