@@ -166,6 +166,41 @@ def test_a_write_goes_on_when_room_was_made(tmp_path: Path) -> None:
     assert [len(item["text"]) for item in table.list("1", "r")] == [100_000, 1]
 
 
+def test_a_transaction_that_a_full_disk_took_has_room_when_it_is_tried_again(small_disk: Path) -> None:
+    """Protects the end of what runs: it was tried again and again, and the reserve stayed where it was."""
+    reserve = small_disk / "reserve"
+    reserve.write_bytes(bytes(8 << 20))
+
+    def make_room() -> bool:
+        there = reserve.exists()
+        reserve.unlink(missing_ok=True)
+        return there
+
+    store = Store(small_disk / "state.sqlite", make_room)
+    table = store.table("kind")
+
+    with contextlib.suppress(sqlite3.OperationalError), store.transaction():
+        table.put("1", "r", "first", {"text": "x" * 3_000_000})
+        fill(small_disk)
+    assert not reserve.exists()
+    with store.transaction():
+        table.put("1", "r", "first", {"text": "y"})
+    assert table.get("1", "r", "first") == {"text": "y"}
+
+
+def test_a_transaction_begins_with_room(small_disk: Path) -> None:
+    """Protects what is written once and not tried again, such as the state of an action that goes on."""
+    made = []
+    store = Store(small_disk / "state.sqlite", lambda: bool(made.append(True)))
+    with store.transaction():
+        pass
+    assert made == []
+    fill(small_disk)
+    with store.transaction():
+        pass
+    assert made == [True]
+
+
 def test_calls_that_cannot_be_recorded_wait_for_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Protects the record: a full disk ended its thread, and nothing was recorded any more when there was room."""
     store = Store(tmp_path / "state.sqlite")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,8 @@ CREATE TABLE IF NOT EXISTS call (
     resource TEXT NOT NULL, status INTEGER NOT NULL, error TEXT NOT NULL, context TEXT NOT NULL
 );
 """
+
+_ROOM = 4 << 20  # bytes; a transaction writes less
 
 
 def _encode(value: Any) -> Any:
@@ -78,6 +81,7 @@ class Store:
     def __init__(self, path: Path, make_room: Callable[[], bool] = lambda: False) -> None:
         """Open or create. `make_room` is called when the disk is full; where it finds some, the write goes on."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = path.parent
         self._make_room = make_room
         self._lock = threading.RLock()
         self._depth = 0
@@ -100,6 +104,9 @@ class Store:
         """All writes inside happen together or not at all; threads take turns. May be nested."""
         with self._lock:
             if self._depth == 0:
+                # A disk that fills at the end of a transaction loses it as a whole: room is made before it begins.
+                if shutil.disk_usage(self._folder).free < _ROOM:
+                    self._make_room()
                 self._write("BEGIN IMMEDIATE")
             self._depth += 1
             try:
@@ -125,7 +132,8 @@ class Store:
         except sqlite3.OperationalError as error:
             # Where SQLite gave up the whole transaction, one statement of it must not be tried again.
             lost = open_before and not self._connection.in_transaction
-            if not is_full(error) or lost or not self._make_room():
+            made = is_full(error) and self._make_room()  # who tries the transaction again shall have it
+            if lost or not made:
                 raise
             return self._connection.execute(sql, parameters)
 
