@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.response import StreamingBody
 
+from slipway.cli import main
 from slipway.cli import release as command
 from slipway.errors import SlipwayError
 from slipway.progress import Progress
@@ -359,3 +360,26 @@ def test_a_job_goes_on_when_the_command_is_interrupted(monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         run_batch.run(session, run_batch.Work("slipway", "flight-delays", "staging", source), progress)
     assert "stop-transform-job --transform-job-name" in progress.out.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "account"), [([], "333333333333"), (["--account", "444444444444"], "444444444444")]
+)
+def test_the_command_takes_the_operators_role_of_the_environments_account(
+    options: list[str], account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects users from having to know the role; who is in production, where no contract is, names the account."""
+    session, taken = Session(), list[Any]()
+    who = {"Account": "111111111111", "Arn": "arn:aws-cn:sts::111111111111:assumed-role/slipway-MLEngineer/mary"}
+    session.stub("sts", "get_caller_identity", who)
+    session.parameters("/slipway/projects/flight-delays/", {"production-account": "333333333333"})
+    monkeypatch.setattr(command.common, "session", lambda: session)
+    monkeypatch.setattr(verify, "assume", lambda _, role, name: taken.extend((role, name)) or session)
+    monkeypatch.setattr(run_batch, "run", lambda _, work, __: taken.append(work))
+    (tmp_path / "rows.csv").write_text("1\n")
+    given = ["batch", "run", "--project", "flight-delays", "--input", str(tmp_path / "rows.csv"), *options]
+    assert main([*given, "--namespace", "slipway"]) == 0
+    role, name, work = taken
+    assert role == f"arn:aws-cn:iam::{account}:role/slipway-release-batch-operator-production"
+    assert name == "batch-flight-delays"
+    assert (work.environment, work.source.content_type, work.output) == ("production", "text/csv", None)

@@ -47,6 +47,21 @@ def test_the_records_of_the_audit_are_unlocked_before_they_are_removed() -> None
     session.assert_all_called()
 
 
+def test_the_files_of_transform_jobs_are_found_by_their_environment() -> None:
+    """Protects an account from buckets that nobody remembers: their names end in the environment, not in the region."""
+    session, end = Prepared(), BUCKET.removeprefix("ml-audit")
+    session.stub("sts", "get_caller_identity", {"Account": "111111111111", "Arn": "arn:aws:iam::111111111111:root"})
+    ours = [f"ml-batch{end}-{environment}" for environment in ("production", "staging")]
+    names = [*ours, f"ml-batch{end}-copy", f"other-batch{end}-staging"]
+    session.stub("s3", "list_buckets", {"Buckets": [{"Name": name} for name in names]})
+    for name in ours:
+        tags = {"TagSet": [{"Key": "Namespace", "Value": "ml"}]}
+        session.stub("s3", "get_bucket_tagging", tags, {"Bucket": name})
+        session.stub("s3", "list_object_versions", {"Versions": []})
+    assert [item.name for item in stores.buckets(place(session), lambda _: True)] == ours
+    session.assert_all_called()
+
+
 def test_what_the_audit_holds_is_no_leftover() -> None:
     """Protects the audit's parameters while it stands: they are no names that no stack holds."""
     session = Prepared()
