@@ -6,11 +6,13 @@ from slipway.container import Paths
 from .invented import TARGET, write
 
 
-@pytest.fixture(autouse=True)
-def told(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def told():
     """The pipeline tells every step target and problem of project.yaml."""
-    monkeypatch.setenv("SLIPWAY_TARGET", TARGET)
-    monkeypatch.setenv("SLIPWAY_PROBLEM", "{{ cookiecutter.__problem }}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_TARGET", TARGET)
+        patch.setenv("SLIPWAY_PROBLEM", "{{ cookiecutter.__problem }}")
+        yield
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ import train
 from {{ package }} import columns
 from preprocess import preprocess
 
+from .invented import write
+
 {% if framework == "scikit-learn" and package == "food_reviews" %}
 HYPERPARAMETERS = {"inverse_regularization": "2.0"}
 {% elif framework == "scikit-learn" %}
@@ -36,6 +38,28 @@ METRICS = "{{ {"regression": "regression", "multiclass-classification": "multicl
 @pytest.fixture
 def trained(paths, dataset) -> Paths:
     """A container's folders after preprocessing and a short training."""
+    learn(paths)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> Paths:
+    """The same after evaluation, which is made once: the tests only read what it wrote."""
+    paths = Paths(tmp_path_factory.mktemp("evaluated"))
+    place = paths.base / "processing" / "input"
+    (place / "dataset").mkdir(parents=True)
+    write(place / "dataset")
+    learn(paths)
+    (place / "model").mkdir()
+    with tarfile.open(place / "model" / "model.tar.gz", "w:gz") as tar:
+        tar.add(paths.model, ".")
+    for name in ("train", "test"):
+        shutil.copytree(paths.base / "processing" / "output" / name, place / name)
+    evaluate.evaluate(paths)
+    return paths
+
+
+def learn(paths: Paths) -> None:
     preprocess(paths, validation_share=0.1, test_share=0.1, seed=1)
     for name in ("train", "validation"):
         source = paths.base / "processing" / "output" / name
@@ -44,20 +68,6 @@ def trained(paths, dataset) -> Paths:
     config.mkdir(parents=True)
     (config / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
     train.train(paths)
-    return paths
-
-
-@pytest.fixture
-def evaluated(trained) -> Paths:
-    """The same after evaluation."""
-    place = trained.base / "processing" / "input"
-    (place / "model").mkdir()
-    with tarfile.open(place / "model" / "model.tar.gz", "w:gz") as tar:
-        tar.add(trained.model, ".")
-    for name in ("train", "test"):
-        shutil.copytree(trained.base / "processing" / "output" / name, place / name)
-    evaluate.evaluate(trained)
-    return trained
 
 
 def result(paths: Paths, name: str) -> dict:

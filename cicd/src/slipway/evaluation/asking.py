@@ -53,7 +53,8 @@ def request(kinds: Mapping[str, type[float] | type[str]], rows: pd.DataFrame) ->
     made: dict[str, list[Any]] = {}
     for name, kind in kinds.items():
         if kind is str:
-            made[name] = [None if pd.isna(value) else str(value) for value in rows[name]]
+            known = rows[name].notna()
+            made[name] = [str(value) if there else None for value, there in zip(rows[name], known, strict=True)]
         else:
             made[name] = rows[name].astype("float64").tolist()
     return made
