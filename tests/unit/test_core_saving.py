@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from localcloud.app import create
-from localcloud.core.base import state
+from localcloud.core.base import snapshot, state
 
 
 def test_a_busy_module_is_copied_all_the_same() -> None:
@@ -59,7 +59,7 @@ def test_a_real_module_that_changes_all_the_time() -> None:
     thread.start()
     try:
         for _ in range(20):
-            assert state._changed(iam.get_state, {})
+            assert state._changed(iam.get_state, {}, lambda place, entry: snapshot.fingerprint(entry))
     finally:
         stop.set()
         thread.join()

@@ -42,6 +42,7 @@ _ALWAYS = re.compile(
 # Log events come by the thousand: they are saved with the next periodic save, not one by one.
 _SAVED_LATER = frozenset({"cloudwatch_logs", "cloudwatch"})
 _SAVE_SECONDS = 1.0
+_WHOLE_SECONDS = 5.0  # between periodic saves that look at stacks that stand still, too
 _SAVE_SHARE = 20  # of its time at most a twentieth goes into periodic saves, however much there is
 
 
@@ -288,13 +289,18 @@ class Server:
         """Save the base's state while something changes; CloudFormation works on after its answer."""
         base = self.cloud.base
         assert base is not None
+        looked, passed_over = 0.0, False
         while not self.cloud.stopping.is_set():
             busy = base.stacks.in_progress()
             began = time.monotonic()
-            if self._changed.is_set() or busy:
+            due = began - looked > _WHOLE_SECONDS
+            if self._changed.is_set() or busy or (passed_over and due):
                 self._changed.clear()
+                passed_over = True
                 try:
-                    base.state.save()
+                    base.state.save(whole=due)
+                    if due:
+                        looked, passed_over = began, False
                 except sqlite3.OperationalError as error:
                     self._changed.set()  # and again, until it succeeds
                     logger.warning("the state of the base services cannot be saved: %s", error)
@@ -306,7 +312,7 @@ class Server:
         self.recorder.close()
         if self.cloud.base is not None:
             try:
-                self.cloud.base.state.save()
+                self.cloud.base.state.save(whole=True)
             except sqlite3.OperationalError:
                 logger.exception("the state of the base services could not be saved at the end")
         self._executor.shutdown(wait=False, cancel_futures=True)

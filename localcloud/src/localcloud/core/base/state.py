@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +18,7 @@ from localcloud.core.base import snapshot
 from localcloud.core.base.scope import scope
 from localcloud.core.base.shared import Shared
 from localcloud.core.base.snapshot import Place
+from localcloud.core.base.standing import Standing
 from localcloud.core.store import Store
 
 logger = logging.getLogger("localcloud.base")
@@ -34,6 +36,8 @@ class State:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._saved: dict[str, dict[Place, int]] = {}
+        self._standing = Standing()
+        self._whole = threading.Event()
         self._shared = Shared(self._write)
 
     def load(self, wanted: Callable[[str], bool]) -> None:
@@ -75,8 +79,14 @@ class State:
     def _rows(self, module: str) -> list[tuple[Any, ...]]:
         return self.store.execute("SELECT name, key, document FROM base_entry WHERE module=? ORDER BY seq", (module,))
 
-    def save(self, only: str | None = None) -> None:
-        """Write what changed of all modules (or of the one named) to SQLite, as one transaction."""
+    def save(self, only: str | None = None, *, whole: bool = False) -> None:
+        """Write what changed of all modules (or of the one named) to SQLite, as one transaction.
+
+        Args:
+            whole: look at stacks that stand still, too.
+        """
+        if whole:
+            self._whole.set()
         self._shared.ask(only)
 
     def _write(self, wanted: frozenset[str] | None) -> None:
@@ -85,13 +95,14 @@ class State:
         from ministack.services import sts
 
         states = {**app._build_persistence_save_dict(), _SESSIONS: lambda: {_SESSIONS: dict(sts._sessions)}}
+        whole = wanted is None and self._whole.is_set()
         changes: list[tuple[str, list[tuple[Place, str]], list[Place]]] = []
         found: dict[str, dict[Place, int]] = {}
         for module, get_state in states.items():
             if wanted is not None and app._state_map.get(module, _SESSIONS) not in wanted:
                 continue
             before = self._saved.get(module, {})
-            taken = patiently(partial(_changed, get_state, before))
+            taken = patiently(partial(_changed, get_state, before, partial(self._fingerprint, module, whole)))
             if taken is None:
                 continue
             found[module], written = taken
@@ -103,6 +114,13 @@ class State:
                 for module, written, gone in changes:
                     self._put(module, written, gone)
         self._saved.update(found)
+        for module, _, gone in changes:
+            self._standing.forget(module, gone)
+        if whole:
+            self._whole.clear()
+
+    def _fingerprint(self, module: str, whole: bool, place: Place, entry: Any) -> int:
+        return self._standing.fingerprint(module, place, entry, whole=whole)
 
     def _put(self, module: str, written: list[tuple[Place, str]], gone: list[Place]) -> None:
         for name, key in gone:
@@ -131,7 +149,7 @@ class State:
 
 
 def _changed(
-    get_state: Callable[[], Any], before: Mapping[Place, int]
+    get_state: Callable[[], Any], before: Mapping[Place, int], fingerprint: Callable[[Place, Any], int]
 ) -> tuple[dict[Place, int], list[tuple[Place, str]]] | None:
     """(fingerprint of every piece, documents of those that changed) of a module; None where it has no state."""
     state = snapshot.read(get_state)
@@ -141,7 +159,7 @@ def _changed(
     written = []
     for place, entry in snapshot.pieces(state):
         # The fingerprint is taken first: what changes between it and the document is found by the next save.
-        found[place] = snapshot.fingerprint(entry)
+        found[place] = fingerprint(place, entry)
         if before.get(place) != found[place]:
             written.append((place, snapshot.document(entry)))
     return found, written
