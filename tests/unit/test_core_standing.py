@@ -93,8 +93,9 @@ def test_what_is_passed_over_is_saved_by_the_next_whole_save(tmp_path: Path) -> 
     state = State(store)
 
     def saved() -> str:
-        rows = store.execute("SELECT document FROM base_entry WHERE module='cloudformation' AND key LIKE '%standing%'")
-        return str(json.loads(rows[0][0])["_resources"]["Bucket"]["Type"])
+        rows = store.execute("SELECT key, document FROM base_entry WHERE module='cloudformation'")
+        found = next(document for key, document in rows if "'standing'" in key)
+        return str(json.loads(found)["_resources"]["Bucket"]["Type"])
 
     with scope("111111111111", "eu-west-1"):
         _stacks["standing"] = entry = stack("CREATE_COMPLETE")
