@@ -17,7 +17,7 @@ from slipway.images import NAMES, sources
 from slipway.stamp import render
 
 from .conftest import Stamp
-from .matrix import INVALID, PACKAGES, PAIRS, REPOSITORY, VALID, answers, files
+from .matrix import FITTING, INVALID, PACKAGES, PAIRS, REPOSITORY, VALID, answers, files
 
 ANSWERS = [
     {"project": "flight-delays", "description": "Arrival delay", "dataset": "flights/2013-q1", "owner": "data-science"},
@@ -72,7 +72,9 @@ def test_every_combination_passes_its_own_lint(stamped: Stamp) -> None:
     """All at once: one process of ruff takes a second, one for each takes a minute."""
     roots = [stamped(*combination) for combination in VALID]
     for words in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *words, *roots], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, *roots], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr
 
 
@@ -114,6 +116,45 @@ def test_dockerfiles_copy_what_exists_and_all_that_the_entry_points_import(
         dockerfile = (root / name / "Dockerfile").read_text()
         assert "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n" in dockerfile
         assert "--mount=type=secret,id=pip.conf" in dockerfile
+
+
+def plan(root: Path, name: str) -> tuple[str, ...]:
+    """All that decides what an image's RUN installs, and what the build leaves out of its context."""
+    given = (f"{name}/requirements.txt", "constraints.txt", ".dockerignore")
+    return tuple((root / file).read_text(encoding="utf-8") for file in given)
+
+
+@pytest.mark.parametrize("framework", FITTING)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_framework_s_image_is_built_alike_whatever_the_problem_and_the_serving(
+    name: str, framework: str, stamped: Stamp
+) -> None:
+    """Protects the proof that the images of every combination build from a choice that changes an image unseen.
+
+    tests/images builds one project of each framework. That proves all of them for as long as a framework has one
+    install plan an image, and Dockerfiles that differ in nothing but the package of the data set, which they copy. That
+    what they copy is there is for `test_dockerfiles_copy_what_exists_and_all_that_the_entry_points_import`.
+    """
+    plans, texts = set(), set()
+    for combination in VALID:
+        if combination[0] == framework:
+            root, package = stamped(*combination), PACKAGES[combination[1]]
+            text = (root / name / "Dockerfile").read_text(encoding="utf-8")
+            lines = text.splitlines()
+            (at,) = [at for at, line in enumerate(lines) if re.match(rf"COPY .*\b{package}/", line)]
+            lines[at] = lines[at].replace(f"{package}/", "DATA/")
+            plans.add(plan(root, name))
+            texts.add("\n".join(lines))
+    assert len(plans) == 1
+    assert len(texts) == 1, "\n----\n".join(sorted(texts))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_framework_has_an_install_plan_of_its_own(name: str, stamped: Stamp) -> None:
+    """One framework's images say nothing of another's: tests/images may leave none out."""
+    assert (
+        len({plan(stamped(framework, problems[0], "real-time"), name) for framework, problems in FITTING.items()}) == 4
+    )
 
 
 @pytest.mark.parametrize("framework", sorted({pair[0] for pair in PAIRS}))
