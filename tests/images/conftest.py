@@ -12,41 +12,47 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cookiecutter.main import cookiecutter
 
 from localcloud.runtime import Image, RunSpec, Runtime, create
 from localcloud.runtime.pip import machine
+from slipway import configuration
+from slipway.release.verify import to_csv
 from slipway_demo.flights import curated
+from tests.seedcode.conftest import stamped, template
+
+__all__ = ["stamped", "template"]
 
 ROOT = Path(__file__).parents[2]
 BASE = "public.ecr.aws/docker/library/python:3.11-slim-bookworm"
 IMAGES = ("preprocessing", "training", "inference")
 READY_SECONDS = 60
 HYPERPARAMETERS = {"learning_rate": "0.1", "max_iter": "40", "seed": "2013"}
+_PACKAGES = (
+    "import importlib.metadata as m\n"
+    'print(\'\\n\'.join(sorted({f\'{d.metadata["Name"].lower().replace("_", "-")}=={d.version}\''
+    " for d in m.distributions()})))"
+)
+_TOOLS = ("pip==", "setuptools==", "wheel==")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of it takes minutes and needs root: `pytest -m images`."""
+    """All of it takes minutes and needs root: `pytest -m images`, and `-m frameworks` for the other frameworks."""
     missing = [tool for tool in ("buildah", "debootstrap") if not shutil.which(tool, path=os.defpath + ":/usr/sbin")]
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.images)
+            if item.get_closest_marker("frameworks") is None:
+                item.add_marker(pytest.mark.images)
             if missing:
                 item.add_marker(pytest.mark.skip(f"apt-get install --no-install-recommends {' '.join(missing)}"))
             elif os.geteuid() != 0:
                 item.add_marker(pytest.mark.skip("buildah's chroot isolation needs root"))
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The seed code, rendered."""
-    return Path(cookiecutter(str(ROOT / "seedcode"), no_input=True, output_dir=str(tmp_path_factory.mktemp("seed"))))
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +82,7 @@ class Loop:
     """What the project's images gave on one runtime."""
 
     runtime: Runtime
+    environment: dict[str, str]
     images: dict[str, Image] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -94,16 +101,36 @@ class Loop:
     def step(self, name: str, ml: Path, **options: Any) -> None:
         """Run a step to its end with `ml` mounted as /opt/ml."""
         spec = RunSpec(
-            mounts=[(ml, "/opt/ml")], environment={"SLIPWAY_TARGET": "arr_delay", "SLIPWAY_PROBLEM": "regression"},
-            on_line=self.lines.append, **options,
+            mounts=[(ml, "/opt/ml")], environment=self.environment, on_line=self.lines.append, **options
         )  # fmt: skip
         code = self.timed(name, lambda: self.runtime.run(spec))
         assert code == 0, "\n".join(self.lines[-30:])
 
+    def packages(self, name: str) -> list[str]:
+        """What is installed in an image, `name==version`, but for the tools that install."""
+        lines: list[str] = []
+        spec = RunSpec(self.images[name], entrypoint=["python", "-c", _PACKAGES], on_line=lines.append)
+        assert self.runtime.run(spec) == 0, lines
+        return [line for line in lines if not line.startswith(_TOOLS)]
 
-def run_loop(runtime: Runtime, project: Path, dataset: Path, work: Path) -> Loop:
+    def told(self) -> str:
+        """How long each step took."""
+        return ", ".join(f"{step} {seconds}s" for step, seconds in self.seconds.items())
+
+
+@contextmanager
+def engine(name: str, home: Path, packages: Mapping[str, str]) -> Iterator[Runtime]:
+    """A runtime that takes its images with it: they are gigabytes, and pytest keeps the folders of three runs."""
+    try:
+        yield create(name, home, machine=packages)
+    finally:
+        shutil.rmtree(home)
+
+
+def run_loop(runtime: Runtime, project: Path, dataset: Path, work: Path, hyperparameters: Mapping[str, str]) -> Loop:
     """Build the images; preprocess, train, evaluate and serve as SageMaker's jobs and endpoints do."""
-    loop = Loop(runtime)
+    wanted = configuration.load(project / "project.yaml")
+    loop = Loop(runtime, {"SLIPWAY_TARGET": wanted.data.target, "SLIPWAY_PROBLEM": wanted.problem})
     runtime.pull(BASE, registry=None, on_line=loop.lines.append)  # type: ignore[arg-type]
     for name in IMAGES:
         digest = loop.timed(
@@ -116,7 +143,8 @@ def run_loop(runtime: Runtime, project: Path, dataset: Path, work: Path) -> Loop
 
     prepared = work / "processing"
     shutil.copytree(dataset, prepared / "processing" / "input" / "dataset")
-    loop.step("preprocess", prepared, image=loop.images["preprocessing"], arguments=["--seed", "2013"])
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.preprocessing.parameters.items()]
+    loop.step("preprocess", prepared, image=loop.images["preprocessing"], arguments=given)
     parts = {name: prepared / "processing" / "output" / name for name in ("train", "validation", "test")}
     loop.files = {name: (folder / f"{name}.csv").read_bytes() for name, folder in parts.items()}
 
@@ -124,14 +152,15 @@ def run_loop(runtime: Runtime, project: Path, dataset: Path, work: Path) -> Loop
     for name in ("train", "validation"):
         shutil.copytree(parts[name], training / "input" / "data" / name)
     (training / "input" / "config").mkdir()
-    (training / "input" / "config" / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
+    (training / "input" / "config" / "hyperparameters.json").write_text(json.dumps(dict(hyperparameters)))
     loop.step("train", training, image=loop.images["training"], arguments=["train"])
 
     evaluation = work / "evaluation"
-    shutil.copytree(parts["test"], evaluation / "processing" / "input" / "test")
+    for name in ("train", "test"):
+        shutil.copytree(parts[name], evaluation / "processing" / "input" / name)
     (evaluation / "processing" / "input" / "model").mkdir()
     with tarfile.open(evaluation / "processing" / "input" / "model" / "model.tar.gz", "w:gz") as archive:
-        archive.add(training / "model" / "model.joblib", "model.joblib")
+        archive.add(training / "model", ".")
     loop.step("evaluate", evaluation, image=loop.images["training"], entrypoint=["python", "evaluate.py"])
     output = evaluation / "processing" / "output" / "evaluation"
     loop.evaluation = json.loads((output / "evaluation.json").read_text())
@@ -155,8 +184,8 @@ def _served(loop: Loop, ml: Path) -> list[float]:
     )  # fmt: skip
     try:
         loop.timed("endpoint answers /ping", lambda: _ready(f"http://127.0.0.1:{port}/ping", handle.alive))
-        rows = "\n".join(",".join("" if cell is None else str(cell) for cell in row) for row in loop.samples["rows"])
-        answer = _call(f"http://127.0.0.1:{port}/invocations", rows.encode(), {"Content-Type": "text/csv"})
+        rows = to_csv(loop.samples["rows"])
+        answer = _call(f"http://127.0.0.1:{port}/invocations", rows, {"Content-Type": "text/csv"})
         return [float(value) for value in json.loads(answer)["predictions"]]
     finally:
         handle.stop()
@@ -189,16 +218,18 @@ def loop(request: pytest.FixtureRequest, loops: Callable[[str], Loop]) -> Loop:
 
 @pytest.fixture(scope="session")
 def loops(
-    project: Path, packages: dict[str, str], dataset: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Loop]:
-    """The loop by the name of the runtime, run once."""
+    stamped: Callable[..., Path], packages: dict[str, str], dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Loop]]:
+    """The loop of scikit-learn's project by the name of the runtime, run once."""
+    project = stamped("scikit-learn", "regression")
     found: dict[str, Loop] = {}
+    with ExitStack() as engines:
 
-    def get(name: str) -> Loop:
-        if name not in found:
-            runtime = create(name, tmp_path_factory.mktemp(f"{name}-home"), machine=packages)
-            found[name] = run_loop(runtime, project, dataset, tmp_path_factory.mktemp(name))
-            print(f"\n{name}: " + ", ".join(f"{step} {seconds}s" for step, seconds in found[name].seconds.items()))
-        return found[name]
+        def get(name: str) -> Loop:
+            if name not in found:
+                runtime = engines.enter_context(engine(name, tmp_path_factory.mktemp(f"{name}-home"), packages))
+                found[name] = run_loop(runtime, project, dataset, tmp_path_factory.mktemp(name), HYPERPARAMETERS)
+                print(f"\n{name}: {found[name].told()}")
+            return found[name]
 
-    return get
+        yield get
