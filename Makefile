@@ -123,7 +123,7 @@ test-seedcode: $(VENV)/.test ## The rendered project and its own tests
 	@$(BIN)/python -m pytest -m "not frameworks" tests/seedcode
 
 .PHONY: test-frameworks
-test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## Projects of XGBoost, TensorFlow and Hugging Face: to the registry, and their images for real (half an hour)
+test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## Projects of XGBoost, TensorFlow and Hugging Face: to the registry (some minutes), their images for real (a quarter of an hour)
 	@$(BIN)/python -m pytest -m frameworks tests/seedcode tests/images
 
 .PHONY: test-localcloud
