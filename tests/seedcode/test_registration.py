@@ -1,7 +1,7 @@
 """A stamped project of each framework, from its own images to the registry, and its model asked in a batch.
 
-scikit-learn's goes the whole way with the demonstration. The images are built from the project's Dockerfiles, the pipeline is the
-one that a model build composes, and the local cloud runs its jobs.
+scikit-learn's goes the whole way with the demonstration. The images are built from the project's Dockerfiles, the
+pipeline is the one that a model build composes, and the local cloud runs its jobs.
 """
 
 from __future__ import annotations
@@ -101,9 +101,7 @@ def transformed(bench: Bench, package: str, rows: bytes) -> list[float]:
     """What the registered model answers in a transform job, a prediction a line."""
     sagemaker, name = bench.sagemaker, unique("batch")
     sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
-    sagemaker.create_model(
-        ModelName=name, PrimaryContainer={"ModelPackageName": package}, ExecutionRoleArn=bench.role
-    )
+    sagemaker.create_model(ModelName=name, PrimaryContainer={"ModelPackageName": package}, ExecutionRoleArn=bench.role)
     bench.s3.put_object(Bucket=bench.bucket, Key=f"{name}/in/rows.csv", Body=rows)
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bench.bucket}/{name}/in/"}}
     sagemaker.create_transform_job(
@@ -130,7 +128,7 @@ def transformed(bench: Bench, package: str, rows: bytes) -> list[float]:
 def test_a_project_comes_to_the_registry_and_its_model_answers_in_a_batch(
     framework: str, problem: str, bench: Bench, stamped: Stamp, packages: dict[str, str]
 ) -> None:
-    """Protects a framework's whole way: what its pins install trains, passes its gate, and answers alike when it serves."""
+    """Protects a framework's whole way: what its pins install trains, passes its gate, and answers alike afterwards."""
     project = stamped(framework, problem, "batch")
     wanted = place(bench, project, images(bench, project, packages))
     sagemaker = bench.sagemaker

@@ -42,7 +42,7 @@ def test_a_project_is_complete_whatever_the_answers(given: dict[str, str], templ
 @pytest.mark.parametrize("combination", VALID, ids="-".join)
 def test_a_combination_is_a_whole_project(combination: tuple[str, ...], stamped: Stamp) -> None:
     """The exact files, nothing of the template's own language in them, and a project.yaml that says what was chosen."""
-    framework, problem, serving = combination
+    _, problem, serving = combination
     root = stamped(*combination)
     assert there(root) == files(problem)
     for name in files(problem):

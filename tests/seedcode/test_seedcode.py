@@ -125,7 +125,7 @@ def test_every_problem_learns_from_real_data(pair: tuple[str, str], stamped: Sta
 
 
 def test_the_lake_has_a_data_set_for_every_problem() -> None:
-    assert set(DATASETS[package] for package in PACKAGES.values()) == set(datasets.SETS)
+    assert {DATASETS[package] for package in PACKAGES.values()} == set(datasets.SETS)
 
 
 def test_a_step_without_its_data_leaves_the_reason(project: Path, tmp_path: Path) -> None:
