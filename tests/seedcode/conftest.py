@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,29 @@ from slipway.stamp import render
 from .matrix import REPOSITORY, answers
 
 Stamp = Callable[..., Path]
+# What was measured of each combination in this run.
+FIGURES = pytest.StashKey[list[dict[str, Any]]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Begin with no figures; a hook that is called once this file is known, whatever tests were asked for."""
+    config.stash.setdefault(FIGURES, [])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Tell what was measured, and keep it in build/frameworks.json."""
+    figures = config.stash.get(FIGURES, [])
+    if not figures:
+        return
+    terminalreporter.section("seconds of the SageMaker pipeline, of its training, and what the model reached")
+    for one in figures:
+        metrics = ", ".join(f"{name} {value}" for name, value in one["metrics"].items())
+        terminalreporter.line(
+            f"{one['framework']:13}{one['problem']:27}{one['pipeline_seconds']:6}{one['training_seconds']:7}  {metrics}"
+        )
+    kept = REPOSITORY / "build" / "frameworks.json"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
