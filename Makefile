@@ -123,7 +123,7 @@ test-seedcode: $(VENV)/.test ## The rendered project and its own tests
 	@$(BIN)/python -m pytest -m "not frameworks" tests/seedcode
 
 .PHONY: test-frameworks
-test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## Projects of XGBoost, TensorFlow and Hugging Face: to the registry (some minutes), their images for real (a quarter of an hour)
+test-frameworks: $(VENV)/.test $(FRAMEWORKS:%=$(VENV)/frameworks/%/.done) ## Every combination of the seed code to the registry, in two minutes each; images of all libraries for real (half an hour)
 	@$(BIN)/python -m pytest -m frameworks tests/seedcode tests/images
 
 .PHONY: test-localcloud

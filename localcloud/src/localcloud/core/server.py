@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
 from localcloud.core import authorization, census, forms, refusals, tags, unserved
+from localcloud.core.base import mails
 from localcloud.core.cloud import Cloud
 from localcloud.core.errors import Fault
 from localcloud.core.ids import uuid
@@ -220,8 +221,9 @@ class Server:
             await _answer(send, *refusals.unknown_key(signing_name, headers))
             return
         account, principal = identity or ("", "anonymous")
-        module = _module(signing_name)
-        changes = signing_name and not _reads(scope["method"], headers, query, body)
+        link = not signing_name and mails.followed(scope["method"], scope["path"], query)
+        module = _module("sns" if link else signing_name)
+        changes = link or (signing_name and not _reads(scope["method"], headers, query, body))
         if changes and module not in _SAVED_LATER and not _reads(scope["method"], headers, query, body, _ALWAYS):
             try:
                 self.cloud.room.check(len(body))

@@ -17,6 +17,7 @@ from localcloud.core.base import buckets, census, endpoint_services, functions, 
 from localcloud.core.base.events import Events, Target
 from localcloud.core.base.identity import Identities
 from localcloud.core.base.internals import check_internals, prepare_environment
+from localcloud.core.base.mails import Mails
 from localcloud.core.base.scope import scope
 from localcloud.core.base.stacks import Stacks
 from localcloud.core.base.state import State
@@ -38,6 +39,7 @@ class Base:
         self.identities = Identities(cloud)
         service_models.install()
         buckets.install(self.identities)
+        Mails(cloud.home, cloud.endpoint).install()
         self.events = Events(cloud)
         self.stacks = Stacks(cloud)
         self.trails = Trails()
