@@ -78,6 +78,7 @@ class Build:
         self._source = self._root / "output" / f"src{number}" / "src"
         self._home = self._root / "home"
         self._tmp = self._root / "tmp"
+        self._environments = tools.Environments(self._source)
         self._cache: tuple[S3Cache, str] | None = None
         self._began = time.monotonic()
 
@@ -367,6 +368,8 @@ class Build:
         )
         if self._stopped.is_set():
             raise PhaseFailed("", "", "STOPPED")
+        if self._container is not None and self._container.shares_files:
+            self._environments.provide()
         if status:
             for line in hints(self._cloud, self._began):
                 self._log.line(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -78,6 +79,27 @@ def _install_pip(python: Path) -> bool:
         wheel.extractall(packages[0])
     bytecode.provide(python, trees.recorded(python), Path(pip.machine()["LOCALCLOUD_BYTECODE"]))
     return True
+
+
+class Environments:
+    """The virtual environments that a build makes in its source: their packages get the bytecode that is known.
+
+    Every build makes them anew, and Python would compile again what each of them imports.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._seen: dict[Path, int] = {}
+
+    def provide(self) -> None:
+        """Look for environments and packages that were not there before; a failure costs time, never the build."""
+        for made in self._source.glob("*/pyvenv.cfg"):
+            with contextlib.suppress(OSError, LookupError, ValueError):
+                packages = max(place.stat().st_mtime_ns for place in made.parent.glob("lib/python*/site-packages"))
+                if self._seen.get(made) != packages:
+                    found = trees.recorded(made.parent)
+                    bytecode.provide(made.parent, found, Path(pip.machine()["LOCALCLOUD_BYTECODE"]))
+                    self._seen[made] = packages
 
 
 def search_path(environ: Mapping[str, str]) -> str:
