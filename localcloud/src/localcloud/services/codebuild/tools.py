@@ -95,11 +95,15 @@ class Environments:
         """Look for environments and packages that were not there before; a failure costs time, never the build."""
         for made in self._source.glob("*/pyvenv.cfg"):
             with contextlib.suppress(OSError, LookupError, ValueError):
-                packages = max(place.stat().st_mtime_ns for place in made.parent.glob("lib/python*/site-packages"))
-                if self._seen.get(made) != packages:
+                if self._seen.get(made) != _changed(made.parent):
                     found = trees.recorded(made.parent)
                     bytecode.provide(made.parent, found, Path(pip.machine()["LOCALCLOUD_BYTECODE"]))
-                    self._seen[made] = packages
+                    self._seen[made] = _changed(made.parent)
+
+
+def _changed(environment: Path) -> int:
+    """When something was last installed or removed; nanoseconds of the file system's clock."""
+    return max(place.stat().st_mtime_ns for place in environment.glob("lib/python*/site-packages"))
 
 
 def search_path(environ: Mapping[str, str]) -> str:
