@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sqlite3
@@ -21,6 +22,9 @@ from localcloud.services import account_types, ec2_types, kept_types, load_servi
 from localcloud.services.kept_readers import READERS
 
 logger = logging.getLogger("localcloud")
+
+# Objects made before the young are looked at, and how often the older: requests make many that live a moment.
+_COLLECT = (10_000, 20, 20)
 
 
 def create(home: Path, port: int, region: str = REGION) -> tuple[Cloud, Server]:
@@ -59,6 +63,8 @@ def serve(home: Path, port: int, region: str = REGION) -> int:
     """
     check_port(port)
     lock = hold(home, port)
+    # What is read at the start stays to the end: the collector need not walk through it, now or later.
+    gc.disable()
     import uvicorn
 
     cloud, server = create(home, port, region)
@@ -83,12 +89,21 @@ def serve(home: Path, port: int, region: str = REGION) -> int:
             except Exception:
                 logger.exception("%s could not recover", service.name)
 
+    def load_stacks() -> None:
+        assert cloud.base is not None
+        try:
+            cloud.base.load_stacks(declared_types(list(cloud.services.values())))
+        finally:
+            gc.freeze()
+            gc.set_threshold(*_COLLECT)
+            gc.enable()
+
     # uvicorn sets its own handlers while it runs; ours also tell the background tasks.
     http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     http.capture_signals = _no_signals  # type: ignore[method-assign]
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    cloud.task("stacks", cloud.base.load_stacks, declared_types(list(cloud.services.values())))
+    cloud.task("stacks", load_stacks)
     cloud.task("recover", recover)
     cloud.task("save", server.keep_saving)
     try:
