@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from localcloud.app import create
-from localcloud.core.base import snapshot, state
+from localcloud.core.base import groups, snapshot, state
 
 
 def test_a_busy_module_is_copied_all_the_same() -> None:
@@ -48,6 +49,11 @@ def test_a_real_module_that_changes_all_the_time() -> None:
 
     stop = threading.Event()
 
+    def fingerprint(_: snapshot.Place, entry: Any) -> int:
+        return snapshot.fingerprint(entry)
+
+    look = partial(groups.changed, before={}, whole=False, fingerprint=fingerprint)
+
     def change() -> None:
         number = 0
         while not stop.is_set():
@@ -59,7 +65,7 @@ def test_a_real_module_that_changes_all_the_time() -> None:
     thread.start()
     try:
         for _ in range(20):
-            assert state._changed(iam.get_state, {}, lambda place, entry: snapshot.fingerprint(entry))
+            assert state._read(iam.get_state, look)
     finally:
         stop.set()
         thread.join()

@@ -1,7 +1,8 @@
 """botocore's service models, each read once for everybody in the process: our services, our clients and ministack.
 
 A model is some megabytes of JSON. botocore reads it into ordered dictionaries pair by pair, once for every session, and
-ministack makes a session for each model; plain dictionaries keep their order, too, and are read faster.
+ministack makes a session for each model; plain dictionaries keep their order, too, and are read faster. The class of a
+client has a function for every operation, and botocore makes it anew for every client: here once for a session.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import boto3
+import botocore.client
 import botocore.session
 from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
@@ -25,6 +28,19 @@ class _Files(JSONFileLoader):  # type: ignore[misc]
                 return json.load(stream)
         except FileNotFoundError:
             return None
+
+
+class _Creator(botocore.client.ClientCreator):  # type: ignore[misc]
+    """Makes a service's class once for a session, by whose event handlers it is shaped."""
+
+    _classes: ClassVar[WeakKeyDictionary[Any, dict[tuple[str, str], type]]] = WeakKeyDictionary()
+
+    def _create_client_class(self, service_name: str, service_model: ServiceModel) -> type:
+        made = self._classes.setdefault(self._event_emitter, {})
+        key = (service_name, service_model.api_version)
+        if key not in made:
+            made[key] = super()._create_client_class(service_name, service_model)
+        return made[key]
 
 
 LOADER = Loader(file_loader=_Files())
@@ -42,6 +58,7 @@ def document(service: str) -> dict[str, Any]:
 
 def session() -> boto3.session.Session:
     """A session that takes its models from here."""
+    botocore.client.ClientCreator = _Creator
     made = botocore.session.get_session()
     made.register_component("data_loader", LOADER)
     return boto3.session.Session(botocore_session=made)

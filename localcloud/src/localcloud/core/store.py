@@ -60,14 +60,18 @@ def _decode(value: Document) -> Any:
     return value
 
 
+_ENCODER = json.JSONEncoder(default=_encode, separators=(",", ":"))  # to make one takes as long as a small document
+_DECODER = json.JSONDecoder(object_hook=_decode)
+
+
 def dumps(document: Any) -> str:
     """JSON with datetimes and bytes tagged."""
-    return json.dumps(document, default=_encode, separators=(",", ":"))
+    return _ENCODER.encode(document)
 
 
 def loads(text: str) -> Any:
     """The inverse of `dumps`."""
-    return json.loads(text, object_hook=_decode)
+    return _DECODER.decode(text)
 
 
 def is_full(error: BaseException) -> bool:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import copy
 import json
 import marshal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
 Place = tuple[str, str]  # (name in the state, key of the entry); the key of the whole, or of its empty form, is ""
 
 # Without references to equal objects, so that equal entries give equal bytes.
-_MARSHAL_VERSION = 2
+MARSHAL_VERSION = 2
 _ENTRY = "."  # before every entry's key: that of a plain dictionary may be empty
 
 
@@ -54,7 +55,7 @@ def _shallow(entry: Any) -> Any:
 
 def _copied(value: Any) -> Any:
     try:
-        return marshal.loads(marshal.dumps(value, _MARSHAL_VERSION))  # noqa: S302 - made in the same line
+        return marshal.loads(marshal.dumps(value, MARSHAL_VERSION))  # noqa: S302 - made in the same line
     except ValueError:  # something that is no plain data
         return copy.deepcopy(value)
 
@@ -72,31 +73,56 @@ def read(get_state: Callable[[], Any]) -> Any:
     return FunctionType(get_state.__code__, reach, None, get_state.__defaults__, get_state.__closure__)()
 
 
-def pieces(state: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
-    """The state in parts: of each dictionary its empty form, then its entries; of each other value the whole."""
+@dataclass(frozen=True)
+class Part:
+    """One member of a state.
+
+    Args:
+        name: of the member.
+        form: its empty form where it is a dictionary; else the whole value.
+        entries: (key, entry) of the dictionary, in its order.
+        kind: of the keys: how many parts a scope has that precedes them; -1 where they are plain texts.
+    """
+
+    name: str
+    form: Any
+    entries: Sequence[tuple[Any, Any]] = ()
+    kind: int = -1
+
+    def place(self, key: Any) -> Place:
+        """Where the entry of a key is kept."""
+        if self.kind < 0:
+            return self.name, _ENTRY + key
+        return self.name, _ENTRY + "".join(f"{part}\0" for part in key[: self.kind]) + repr(key[self.kind])
+
+
+def parts(state: Mapping[str, Any]) -> Iterator[Part]:
+    """The state, member by member."""
     from ministack.core.responses import AccountRegionScopedDict, AccountScopedDict
 
     for name, value in state.items():
         if isinstance(value, AccountRegionScopedDict):
-            yield (name, ""), {"__account_region_scoped__": True, "data": {}}
-            for (account, region, key), entry in list(value._data.items()):
-                yield (name, f"{_ENTRY}{account}\0{region}\0{key!r}"), entry
+            yield Part(name, {"__account_region_scoped__": True, "data": {}}, list(value._data.items()), 2)
         elif isinstance(value, AccountScopedDict):
-            yield (name, ""), {"__scoped__": True, "data": {}}
-            for (account, key), entry in list(value._data.items()):
-                yield (name, f"{_ENTRY}{account}\0{key!r}"), entry
+            yield Part(name, {"__scoped__": True, "data": {}}, list(value._data.items()), 1)
         elif type(value) is dict and all(type(key) is str for key in list(value)):
-            yield (name, ""), {}
-            for key, entry in list(value.items()):
-                yield (name, _ENTRY + key), entry
+            yield Part(name, {}, list(value.items()))
         else:
-            yield (name, ""), value
+            yield Part(name, value)
+
+
+def pieces(state: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """The state in pieces: of each dictionary its empty form, then its entries; of each other value the whole."""
+    for part in parts(state):
+        yield (part.name, ""), part.form
+        for key, entry in part.entries:
+            yield part.place(key), entry
 
 
 def fingerprint(entry: Any) -> int:
     """A number that changes when the entry does."""
     try:
-        return hash(marshal.dumps(entry, _MARSHAL_VERSION))
+        return hash(marshal.dumps(entry, MARSHAL_VERSION))
     except ValueError:
         return hash(document(entry))
 

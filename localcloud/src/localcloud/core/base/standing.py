@@ -47,12 +47,25 @@ class Standing:
             self._known.pop((module, place), None)
 
 
+def is_stack(entry: Any) -> bool:
+    """Whether it is the record of a stack."""
+    return isinstance(entry, dict) and "StackId" in entry
+
+
+def is_history(entry: Any) -> bool:
+    """Whether it is the events of a stack."""
+    return isinstance(entry, list) and bool(entry) and isinstance(entry[0], dict) and "EventId" in entry[0]
+
+
+def kept(entry: Any) -> dict[Any, Any] | list[Any] | None:
+    """A shallow copy that equals the entry while it stands still; None for what may change in depth."""
+    if is_stack(entry):
+        status = entry.get("StackStatus")
+        return dict(entry) if isinstance(status, str) and not status.endswith("_IN_PROGRESS") else None
+    return list(entry) if is_history(entry) else None
+
+
 def _parts(entry: Any) -> Parts | None:
     """What stands for the whole entry while it stands still; None for what may change in depth."""
-    if isinstance(entry, dict) and "StackId" in entry:
-        status = entry.get("StackStatus")
-        if isinstance(status, str) and not status.endswith("_IN_PROGRESS"):
-            return (*entry.keys(), *entry.values())
-    if isinstance(entry, list) and entry and isinstance(entry[0], dict) and "EventId" in entry[0]:
-        return tuple(entry)
-    return None
+    copied = kept(entry)
+    return (*copied.keys(), *copied.values()) if isinstance(copied, dict) else tuple(copied) if copied else None

@@ -10,11 +10,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from localcloud.core.base import snapshot
+from localcloud.core.base import groups, snapshot
+from localcloud.core.base.groups import Groups
 from localcloud.core.base.scope import scope
 from localcloud.core.base.shared import Shared
 from localcloud.core.base.snapshot import Place
@@ -35,7 +36,7 @@ class State:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._saved: dict[str, dict[Place, int]] = {}
+        self._saved: dict[str, Groups] = {}
         self._standing = Standing()
         self._whole = threading.Event()
         self._shared = Shared(self._write)
@@ -53,7 +54,9 @@ class State:
             rows = self._rows(module)
             data = json.loads(snapshot.join(rows), object_hook=persistence._json_object_hook)
             known = {place: snapshot.fingerprint(entry) for place, entry in snapshot.pieces(data)}
-            self._saved[module] = {(name, key): known.get((name, key), _UNKNOWN) for name, key, _ in rows}
+            self._saved[module] = groups.loaded(
+                {(name, key): known.get((name, key), _UNKNOWN) for name, key, _ in rows}
+            )
             if module == _SESSIONS:
                 sts._sessions.update(data[_SESSIONS])
                 continue
@@ -97,16 +100,17 @@ class State:
         states = {**app._build_persistence_save_dict(), _SESSIONS: lambda: {_SESSIONS: dict(sts._sessions)}}
         whole = wanted is None and self._whole.is_set()
         changes: list[tuple[str, list[tuple[Place, str]], list[Place]]] = []
-        found: dict[str, dict[Place, int]] = {}
+        found: dict[str, Groups] = {}
         for module, get_state in states.items():
             if wanted is not None and app._state_map.get(module, _SESSIONS) not in wanted:
                 continue
             before = self._saved.get(module, {})
-            taken = patiently(partial(_changed, get_state, before, partial(self._fingerprint, module, whole)))
+            look = partial(groups.changed, before=before, whole=whole)
+            fingerprint = partial(self._fingerprint, module, whole)
+            taken = patiently(partial(_read, get_state, partial(look, fingerprint=fingerprint)))
             if taken is None:
                 continue
-            found[module], written = taken
-            gone = [place for place in before if place not in found[module]]
+            found[module], written, gone = taken
             if written or gone:
                 changes.append((module, written, gone))
         if changes:
@@ -148,21 +152,10 @@ class State:
         self.save(module)
 
 
-def _changed(
-    get_state: Callable[[], Any], before: Mapping[Place, int], fingerprint: Callable[[Place, Any], int]
-) -> tuple[dict[Place, int], list[tuple[Place, str]]] | None:
-    """(fingerprint of every piece, documents of those that changed) of a module; None where it has no state."""
+def _read(get_state: Callable[[], Any], look: Callable[[Any], T]) -> T | None:
+    """What `look` finds in a module's state; None where it has none."""
     state = snapshot.read(get_state)
-    if state is None:
-        return None
-    found: dict[Place, int] = {}
-    written = []
-    for place, entry in snapshot.pieces(state):
-        # The fingerprint is taken first: what changes between it and the document is found by the next save.
-        found[place] = fingerprint(place, entry)
-        if before.get(place) != found[place]:
-            written.append((place, snapshot.document(entry)))
-    return found, written
+    return None if state is None else look(state)
 
 
 def patiently(read: Callable[[], T]) -> T:

@@ -231,10 +231,12 @@ class ProvisioningOperations(BrowseOperations, Work):
         given_name = call.input.get("ProvisionedProductName") or call.input.get("Name")
         if bool(given_id) == bool(given_name):
             raise Fault("InvalidParametersException", "Name the provisioned product by its id or by its name")
+        if given_id:
+            return self.need(call, self.provisioned, given_id)
         for found in self.provisioned.list(call.account, call.region):
-            if given_id in (found["Id"],) or given_name in (found["Name"],):
+            if found["Name"] == given_name:
                 return found
-        raise not_found(str(given_id or given_name))
+        raise not_found(str(given_name))
 
     def _same_token(self, call: Call, kind: str, token: str) -> Document | None:
         for record in self.records.list(call.account, call.region):
