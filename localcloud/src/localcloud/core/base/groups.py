@@ -106,7 +106,7 @@ def _mark(items: Items, known: Mark | None, whole: bool) -> Mark | None:
         copied = [(key, standing.kept(entry)) for key, entry in items]
         return Mark(copied, None) if all(entry is not None for _, entry in copied) else None
     try:
-        data = marshal.dumps(items, MARSHAL_VERSION)
+        data = marshal.dumps(list(items), MARSHAL_VERSION)
     except ValueError:  # something that is no plain data
         return None
     digest = hash(data)
