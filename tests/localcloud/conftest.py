@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 import pytest
@@ -87,17 +90,35 @@ class LocalCloud:
         }
 
 
-_FIRST_PORT, _PORTS = 14600, 50
+_FIRST_PORT, _PORTS, _RANGES = 14600, 50, 40
+
+
+@functools.cache
+def _ports() -> tuple[range, IO[str]]:
+    """The ports that are this process's own, and the lock that keeps them so until it ends.
+
+    Without it, test runs beside each other would find the same port free, and one would talk to the other's cloud.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for number in range(worker, worker + _RANGES):
+        lock = (Path(tempfile.gettempdir()) / f"localcloud-test-ports-{number}").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        first = _FIRST_PORT + _PORTS * number
+        return range(first, first + _PORTS), lock
+    raise RuntimeError(f"{_RANGES} test runs have taken all the ports")
 
 
 def free_port() -> int:
-    """The lowest free port of this worker's own: few, because package clients keep what they fetch by its address.
+    """The lowest free port of this process's own: few, because package clients keep what they fetch by its address.
 
     With any free port, every local cloud of every test run would leave one more copy of all its packages in uv's cache.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = _FIRST_PORT + _PORTS * worker
-    for port in range(first, first + _PORTS):
+    ports, _ = _ports()
+    for port in ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -105,7 +126,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise RuntimeError(f"none of the ports {first} to {first + _PORTS - 1} is free")
+    raise RuntimeError(f"none of the ports {ports.start} to {ports.stop - 1} is free")
 
 
 @pytest.fixture(scope="session")
