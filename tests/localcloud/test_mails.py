@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import json
-import mailbox
-import re
-import urllib.request
 import uuid
-from email.message import Message
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.localcloud.conftest import LocalCloud
+from tests.localcloud.inbox import follow, mails, text
 
 STAGING = "222222222222"
-
-
-def mails(cloud: LocalCloud, address: str) -> list[Message]:
-    """What came for an address, in order."""
-    box = mailbox.Maildir(cloud.home / "mail")
-    found = sorted(box.iterkeys(), key=lambda key: (box.get_message(key).get_date(), key))
-    return [box[key] for key in found if box[key]["To"] == address]
-
-
-def text(mail: Message) -> str:
-    return mail.get_payload(decode=True).decode()  # type: ignore[union-attr]
-
-
-def follow(mail: Message) -> None:
-    """Follow the link of a mail as a browser does, unsigned."""
-    (link,) = re.findall(r"http://\S+", text(mail))
-    with urllib.request.urlopen(link, timeout=10) as answer:
-        assert answer.status == 200
 
 
 def topic(sns: Any) -> str:
@@ -62,7 +41,7 @@ def test_who_agreed_is_told_what_the_filter_lets_through_until_they_leave(cloud:
     assert sns.get_subscription_attributes(SubscriptionArn=kept)["Attributes"]["PendingConfirmation"] == "true"
     assert listed(sns, arn) == ["PendingConfirmation"]
     sns.publish(TopicArn=arn, Message='{"event": "failed"}')
-    asked = mails(cloud, who)
+    asked = mails(cloud.home, who)
     assert [mail["Subject"] for mail in asked] == ["AWS Notification - Subscription Confirmation"] * 2
     follow(asked[0])
     cloud.kill()
@@ -70,13 +49,13 @@ def test_who_agreed_is_told_what_the_filter_lets_through_until_they_leave(cloud:
     assert listed(sns, arn) == [kept]
     for event in ("failed", "released"):
         sns.publish(TopicArn=arn, Message=json.dumps({"event": event}), Subject="News")
-    told = mails(cloud, who)[2:]
+    told = mails(cloud.home, who)[2:]
     assert [mail["Subject"] for mail in told] == ["News"]
     assert text(told[0]).startswith('{"event": "failed"}\n')
     follow(told[0])
     assert listed(sns, arn) == []
     sns.publish(TopicArn=arn, Message='{"event": "failed"}')
-    assert len(mails(cloud, who)) == 3
+    assert len(mails(cloud.home, who)) == 3
 
 
 def test_another_filter_for_an_address_and_no_address_are_refused(cloud: LocalCloud) -> None:
@@ -101,4 +80,4 @@ def test_whom_a_stack_subscribes_is_asked_too(cloud: LocalCloud) -> None:
     stacks.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     arn = stacks.describe_stack_resources(StackName=name)["StackResources"][0]["PhysicalResourceId"]
     assert listed(cloud.client("sns"), arn) == ["PendingConfirmation"]
-    assert len(mails(cloud, who)) == 1
+    assert len(mails(cloud.home, who)) == 1
