@@ -217,7 +217,8 @@ class DomainOperations(Base):
                 f"durationSeconds is {seconds}; allowed: 0 (as long as the caller's credentials) or "
                 f"{_SHORTEST_TOKEN} to {_LONGEST_TOKEN}"
             )
-        token = secrets.token_urlsafe(192)
+        # As AWS's begin: never with a dash, which a command line would take for an option.
+        token = "eyJ" + secrets.token_urlsafe(192)
         # 0 means the rest of the caller's session, whose default length is an hour.
         expiration = (now() + timedelta(seconds=seconds or 3600)).replace(microsecond=0)
         self._forget_expired()
