@@ -104,6 +104,7 @@ def serve():
     if os.environ.get("CRASH"):
         print("ImportError: no module named 'model'", flush=True)
         return 3
+    time.sleep(float(os.environ.get("START", 0)))
     http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Server).serve_forever()
 
 if sys.argv[1] == "train": sys.exit(train())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,17 @@ def test_a_server_that_dies_is_replaced(shop: Shop, standing: str) -> None:
     assert second != first
     assert refused(shop.runtime.invoke_endpoint, EndpointName=standing, Body="crash")["Error"]["Code"] == "ModelError"
     assert shop.ask(standing)["pid"] not in (first, second)
+
+
+def test_an_invocation_waits_for_a_server_that_is_being_replaced(shop: Shop) -> None:
+    """Protects who asks while a server that died comes up again, which takes a real one seconds."""
+    name = shop.endpoint(shop.config(shop.model(START="2")))
+    assert shop.settle(name)["EndpointStatus"] == "InService"
+    first = shop.ask(name)["pid"]
+    os.kill(first, signal.SIGKILL)
+    time.sleep(1.2)  # by now nobody's request, but the local cloud itself has begun to start another
+    assert shop.ask(name)["pid"] != first
+    shop.delete(name)
 
 
 def test_metrics(shop: Shop, standing: str) -> None:

@@ -92,8 +92,8 @@ class SageMakerRuntime(Service):
             if call.input.get(member):
                 headers[header] = call.input[member]
         for attempt in (1, 2):
-            if variant.handle is None or not variant.handle.alive():
-                self.endpoints.revive(variant)
+            if attempt == 2 or variant.handle is None or not variant.handle.alive():
+                self.endpoints.revive(variant)  # and wait, if another one is being started
             began = time.monotonic()
             try:
                 return self._http.post(f"{variant.url}/invocations", content=body, headers=headers)
