@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,24 +113,33 @@ class Project:
         raise AssertionError(f"{execution} does not ask for an approval")
 
 
-def launch(loop: Loop, name: str, **parameters: str) -> Project:
-    """Launch a project from Service Catalog as the Data Science Admin, whose pushes to main are allowed."""
+def launching(loop: Loop, name: str, **parameters: str) -> Callable[[], dict[str, Any]]:
+    """What launches a product of that name as the Data Science Admin, and answers with its record's end."""
     catalogue = persona(loop.place, "DataScienceAdmin").client("servicecatalog")
     product = catalogue.search_products(Filters={"FullTextSearch": ["project"]})["ProductViewSummaries"][0]["ProductId"]
     artifacts = catalogue.describe_product(Id=product)["ProvisioningArtifacts"]
-    given = {"ProjectName": name, "MergePolicy": "direct", **parameters}
-    record = catalogue.provision_product(
-        ProductId=product,
-        ProvisioningArtifactId=max(artifacts, key=lambda item: item["CreatedTime"])["Id"],
-        PathId=catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"],
-        ProvisionedProductName=name,
-        ProvisioningParameters=[{"Key": key, "Value": value} for key, value in given.items()],
-        ProvisionToken=f"{name}-{time.time_ns()}",
-    )["RecordDetail"]
-    deadline = time.monotonic() + 180
-    while record["Status"] not in ("SUCCEEDED", "FAILED"):
-        assert time.monotonic() < deadline, f"the launch of {name} does not end"
-        time.sleep(0.3)
-        record = catalogue.describe_record(Id=record["RecordId"])["RecordDetail"]
+
+    def launched() -> dict[str, Any]:
+        record: dict[str, Any] = catalogue.provision_product(
+            ProductId=product,
+            ProvisioningArtifactId=max(artifacts, key=lambda item: item["CreatedTime"])["Id"],
+            PathId=catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"],
+            ProvisionedProductName=name,
+            ProvisioningParameters=[{"Key": key, "Value": value} for key, value in parameters.items()],
+            ProvisionToken=f"{threading.get_ident()}-{time.time_ns()}",
+        )["RecordDetail"]
+        deadline = time.monotonic() + 300
+        while record["Status"] not in ("SUCCEEDED", "FAILED"):
+            assert time.monotonic() < deadline, f"the launch of {name} does not end"
+            time.sleep(0.3)
+            record = catalogue.describe_record(Id=record["RecordId"])["RecordDetail"]
+        return record
+
+    return launched
+
+
+def launch(loop: Loop, name: str, **parameters: str) -> Project:
+    """Launch a project to whose main its people may push."""
+    record = launching(loop, name, ProjectName=name, MergePolicy="direct", **parameters)()
     assert record["Status"] == "SUCCEEDED", record["RecordErrors"]
     return Project(loop, name)

@@ -23,6 +23,7 @@ from tests.loop.conftest import (
     copy_of_the_platform,
     deploy_platform,
 )
+from tests.loop.projects import launching
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.xdist_group("loop")]
 
@@ -47,34 +48,9 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     return answers
 
 
-def _launch(loop: Loop, name: str, project: str) -> Callable[[], dict[str, Any]]:
-    """Launches as the Data Science Admin, and answers with the record's end."""
-    catalogue = loop.person("DataScienceAdmin").client("servicecatalog")
-    product = catalogue.search_products(Filters={"FullTextSearch": ["project"]})["ProductViewSummaries"][0]["ProductId"]
-    artifacts = catalogue.describe_product(Id=product)["ProvisioningArtifacts"]
-
-    def launch() -> dict[str, Any]:
-        record: dict[str, Any] = catalogue.provision_product(
-            ProductId=product,
-            ProvisioningArtifactId=max(artifacts, key=lambda item: item["CreatedTime"])["Id"],
-            PathId=catalogue.list_launch_paths(ProductId=product)["LaunchPathSummaries"][0]["Id"],
-            ProvisionedProductName=name,
-            ProvisioningParameters=[{"Key": "ProjectName", "Value": project}],
-            ProvisionToken=f"{threading.get_ident()}-{time.time_ns()}",
-        )["RecordDetail"]
-        deadline = time.monotonic() + 300
-        while record["Status"] not in ("SUCCEEDED", "FAILED"):
-            assert time.monotonic() < deadline, f"the launch of {name} does not end"
-            time.sleep(0.3)
-            record = catalogue.describe_record(Id=record["RecordId"])["RecordDetail"]
-        return record
-
-    return launch
-
-
 def test_two_launches_of_one_name_make_one(loop: Loop) -> None:
     """Protects against a double click: the second request is refused before anything is made."""
-    answers = at_once(*[_launch(loop, "once", "once") for _ in range(2)])
+    answers = at_once(*[launching(loop, "once", ProjectName="once") for _ in range(2)])
     refused = [answer for answer in answers if isinstance(answer, ClientError)]
     assert [answer["Status"] for answer in answers if answer not in refused] == ["SUCCEEDED"]
     assert [error.response["Error"]["Code"] for error in refused] == ["InvalidParametersException"]
@@ -83,7 +59,7 @@ def test_two_launches_of_one_name_make_one(loop: Loop) -> None:
 
 def test_two_launches_of_one_project_make_one_and_tell_why_not_the_other(loop: Loop) -> None:
     """Protects two admins with one idea: one project, whole; the other launch is rolled back with the cause."""
-    records = at_once(_launch(loop, "twice-a", "twice"), _launch(loop, "twice-b", "twice"))
+    records = at_once(launching(loop, "twice-a", ProjectName="twice"), launching(loop, "twice-b", ProjectName="twice"))
     assert sorted(record["Status"] for record in records) == ["FAILED", "SUCCEEDED"]
     (failed,) = [record for record in records if record["Status"] == "FAILED"]
     assert failed["RecordErrors"][0]["Code"] == "ROLLBACK_COMPLETE"
@@ -101,7 +77,7 @@ def test_two_launches_of_one_project_make_one_and_tell_why_not_the_other(loop: L
 
 def test_two_launches_of_two_projects_make_two(loop: Loop) -> None:
     """Protects two teams that start on the same day."""
-    records = at_once(_launch(loop, "left", "left"), _launch(loop, "right", "right"))
+    records = at_once(launching(loop, "left", ProjectName="left"), launching(loop, "right", ProjectName="right"))
     assert [record["Status"] for record in records] == ["SUCCEEDED", "SUCCEEDED"], records
 
 
