@@ -1,6 +1,7 @@
 """`python -m tests.bench.scale`: launches many projects while many people work, and shows what a launch takes.
 
 The last launches are compared with the first ones of the same run: what grows with the number of projects shows there.
+So that nothing else does, people have a project to look at from the first on: it is launched before they come.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Found:
 def _launches(console: Console, cloud: Cloud, projects: int, people: int) -> Found:
     crowd, found = People(cloud, people), Found()
     catalogue = crowd.client("DataScienceAdmin", "", "bench", "servicecatalog")
+    launch(cloud, catalogue, "project-00", crowd)
+    crowd.join("project-00")
     with crowd.at_work():
         for number in range(1, projects + 1):
             if number % _COMPARED == 1:
