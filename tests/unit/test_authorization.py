@@ -73,6 +73,8 @@ def asked(action: str, given: dict[str, Any], answer: dict[str, Any] | None = No
             ["sagemaker|pipeline/p/execution/x"],
         ),
         ("sagemaker:ListModelPackages", {"ModelPackageGroupName": "g"}, {}, ["sagemaker|model-package/g/*"]),
+        ("sagemaker:StopMlflowTrackingServer", {"TrackingServerName": "s"}, {},
+         ["sagemaker|mlflow-tracking-server/s"]),
         (
             "sagemaker:CreateModelPackage",
             {"ModelPackageGroupName": "g"},

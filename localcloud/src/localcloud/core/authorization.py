@@ -23,6 +23,8 @@ _PLACE = re.compile(r"\$\{(\w+)\}")
 _OWNERS = ("registryid", "domainowner", "accountid")
 # A model package that has a version is named by its group and a number.
 _GROUPED = {"modelpackagename": "modelpackagegroupname"}
+# Placeholders of ARNs whose member has another name.
+_CALLED = {"mlflowtrackingservername": "trackingservername"}
 # Condition keys → the member whose value they carry, where the two are named differently.
 _KEY_MEMBERS = {
     "vpcsubnets": ("subnets", "subnetids"),
@@ -147,7 +149,7 @@ def _named(prefix: str, place: str, names: Mapping[str, list[str]], required: bo
     own = place.lower()
     stem = re.sub(r"(name|id)$", "", own)
     short = re.sub(r"^package(?=[a-z])", "", stem)
-    for name in (own, f"{own}s", stem, f"{stem}s", short):
+    for name in (own, f"{own}s", stem, f"{stem}s", short, _CALLED.get(own, "")):
         if names.get(name):
             yield from _cut(prefix, own, names[name])
             return
