@@ -34,6 +34,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "ecr:BatchGetImage": ("ecr.api", "ecr.dkr", "s3"),
     "ecr:PutImage": ("ecr.api", "ecr.dkr", "s3"),
     "sagemaker:*": ("sagemaker.api",),
+    "sagemaker-mlflow:*": ("experiments",),
     "sagemaker:*Record": ("sagemaker.featurestore-runtime",),
     "sagemaker:BatchPutMetrics": ("sagemaker.metrics",),
     "sagemaker:InvokeEndpoint*": ("sagemaker.runtime",),

@@ -66,6 +66,26 @@ def name(namespace: str, project: str) -> str:
     return f"{namespace}/{project}"
 
 
+def asleep(sagemaker: Any, server: str) -> str:
+    """Why the tracking server notes nothing now, and what mends it; nothing if it is active.
+
+    A server that is stopped, made, updated or maintained does not tell its clients so, and may let them wait.
+    """
+    called = server.rpartition("/")[2]
+    try:
+        found = sagemaker.describe_mlflow_tracking_server(TrackingServerName=called)
+    except (ClientError, BotoCoreError):  # a role of an earlier release may not ask; then the server itself is asked
+        return ""
+    status = found["TrackingServerStatus"]
+    if found["IsActive"] == "Active":
+        return ""
+    if status.endswith("ing") or status == "MaintenanceInProgress":
+        mend = "runs are noted again once that has ended"
+    else:
+        mend = f"an ML Engineer starts it: aws sagemaker start-mlflow-tracking-server --tracking-server-name {called}"
+    return f"the tracking server {called} is not active, its status is {status}: {mend}"
+
+
 def run_of(
     plan: Plan, execution: Execution, sagemaker: Any, report: bytes, parameters: Mapping[str, str], package: str
 ) -> Run:

@@ -219,6 +219,9 @@ def _note(
         return
     sagemaker, s3 = build.session.client("sagemaker"), build.session.client("s3")
     named = experiment.name(build.namespace, build.name)
+    if asleep := experiment.asleep(sagemaker, plan.place.tracking_server):
+        progress.say(f"experiment {named}: this run is missing from it (no model is lost by that): {asleep}")
+        return
     try:
         uri = run.evaluation_uri(sagemaker, execution)
         report = bundle.read(s3, uri) if uri else b""
@@ -228,7 +231,7 @@ def _note(
         noted = experiment.run_of(plan, execution, sagemaker, report, parameters, package)
         run_id = experiment.note(build.session, plan.place.tracking_server, named, noted)
     except (ClientError, experiment.ExperimentError) as error:
-        progress.say(f"experiment {named}: this run is missing from it: {error}")
+        progress.say(f"experiment {named}: this run is missing from it (no model is lost by that): {error}")
     else:
         progress.say(f"experiment {named}: run {run_id}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ training: {hyperparameters: {max_iter: 300, warm: true}}
 quality_gate: {rmse: {max: 25.0}}
 """
 ARN = "arn:aws:sagemaker:eu-west-1:111111111111"
+NAMED = "slipway/flight-delays"
 GIVEN = {"ModelVersion": "V1.0.0", "CommitId": "c0ffee", "Cause": "merge", "DataVersion": "d1"}
 REPORT = json.dumps({"regression_metrics": {"rmse": {"value": 12.5, "standard_deviation": 0.5}, "r2": {"value": 0.8}}})
 BEGAN, ENDED = datetime(2026, 11, 26, 12, tzinfo=UTC), datetime(2026, 11, 26, 13, tzinfo=UTC)
@@ -113,24 +115,51 @@ def test_a_platform_without_a_tracking_server_is_asked_nothing() -> None:
     assert not session._clients
 
 
+def noted(session: Session, server: str = f"{ARN}:mlflow-tracking-server/slipway") -> None:
+    """A build of a platform with a tracking server notes its execution."""
+    wanted = plan(PROJECT)
+    wanted = dataclasses.replace(wanted, place=dataclasses.replace(wanted.place, tracking_server=server))
+    done = execution("TrainingJob", f"{ARN}:training-job/t", "Failed")
+    model._note(_build(session), wanted, done, GIVEN, "", Progress())
+
+
 def test_a_server_that_does_not_answer_costs_the_run_and_no_model(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Protects the build: what the registry has is not lost for want of a list of runs."""
-    import dataclasses
 
     def down(*_: object) -> str:
-        raise experiment.ExperimentError("it is not active; its status is Stopped")
+        raise experiment.ExperimentError("the request timed out")
 
     monkeypatch.setattr(experiment, "note", down)
     session = Session()
+    session.refuse("sagemaker", "describe_mlflow_tracking_server", "AccessDeniedException")
     trained(session, "t")
-    wanted = plan(PROJECT)
-    wanted = dataclasses.replace(wanted, place=dataclasses.replace(wanted.place, tracking_server=f"{ARN}:x/y"))
-    done = execution("TrainingJob", f"{ARN}:training-job/t", "Failed")
-    model._note(_build(session), wanted, done, GIVEN, "", Progress())
+    noted(session)
+    session.assert_all_called()
     said = capsys.readouterr().out
-    assert "experiment slipway/flight-delays: this run is missing from it: it is not active" in said
+    assert f"experiment {NAMED}: this run is missing from it (no model is lost by that): the request timed" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "mend"),
+    [
+        ("Stopped", "an ML Engineer starts it: aws sagemaker start-mlflow-tracking-server --tracking-server-name slip"),
+        ("StartFailed", "an ML Engineer starts it: aws"),
+        ("Creating", "runs are noted again once that has ended"),
+        ("MaintenanceInProgress", "runs are noted again once that has ended"),
+    ],
+)
+def test_a_server_that_sleeps_is_not_waited_for(status: str, mend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects whoever paused the server: the log says so and who starts it; MLflow is not asked, which could hang."""
+    session = Session()
+    described = {"TrackingServerName": "slipway", "TrackingServerStatus": status, "IsActive": "Inactive"}
+    session.stub("sagemaker", "describe_mlflow_tracking_server", described, {"TrackingServerName": "slipway"})
+    noted(session)
+    session.assert_all_called()
+    said = capsys.readouterr().out
+    assert f"experiment {NAMED}: this run is missing from it (no model is lost by that): the tracking server " in said
+    assert f"slipway is not active, its status is {status}: {mend}" in said
 
 
 def _build(session: Session) -> model.Build:
