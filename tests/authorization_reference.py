@@ -12,7 +12,10 @@ from typing import Any
 import parliament
 
 TARGET = Path(__file__).parents[1] / "localcloud" / "src" / "localcloud" / "core" / "authorization.json"
-PREFIXES = ("codeartifact", "codebuild", "codecommit", "codepipeline", "ecr", "sagemaker", "servicecatalog")
+PREFIXES = (
+    "codeartifact", "codebuild", "codecommit", "codeconnections", "codepipeline", "codestar-connections", "ecr",
+    "sagemaker", "servicecatalog",
+)  # fmt: skip
 
 
 def reference() -> dict[str, Any]:

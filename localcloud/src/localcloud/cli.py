@@ -40,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     taking = verbs.add_parser("interrupt", help="take the instance of a managed spot training job away")
     taking.add_argument("training_job", help="its name")
     taking.add_argument("--account", default="111111111111")
+    connecting = verbs.add_parser(
+        "connect", help="complete a connection to a git provider: a directory on this machine"
+    )
+    connecting.add_argument("connection", help="its ARN")
+    connecting.add_argument("directory", type=Path, help="holds bare git repositories, owner/name.git")
     given = parser.parse_args(arguments)
     home = given.home.resolve()
     if given.verb == "serve":
@@ -56,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         return resources(home, given.json, given.all)
     if given.verb == "interrupt":
         return interrupt(home, given.training_job, given.account, given.region)
+    if given.verb == "connect":
+        return connect(home, given.connection, given.directory.absolute())
     return status(home, given.port)
 
 
@@ -207,14 +214,23 @@ def resources(home: Path, as_json: bool, everything: bool) -> int:
 
 def interrupt(home: Path, name: str, account: str, region: str) -> int:
     """Interrupt a managed spot training job, as EC2 does when it needs the instance."""
+    return _told(home, "sagemaker/interrupt", {"TrainingJobName": name, "Account": account, "Region": region})
+
+
+def connect(home: Path, connection: str, directory: Path) -> int:
+    """Complete a connection's handshake, which a person does in the console on AWS."""
+    return _told(home, "codeconnections/connect", {"ConnectionArn": connection, "Directory": str(directory)})
+
+
+def _told(home: Path, what: str, given: dict[str, str]) -> int:
+    """Tell a running local cloud what no API of AWS is for, and say what it answers."""
     port = held(home)
     if not port:
         print(f"localcloud: no local cloud of {home} runs; start it with: make up", file=sys.stderr)
         return 1
-    body = json.dumps({"TrainingJobName": name, "Account": account, "Region": region}).encode()
     try:
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{port}/_localcloud/sagemaker/interrupt", body, timeout=30
+            f"http://127.0.0.1:{port}/_localcloud/{what}", json.dumps(given).encode(), timeout=30
         ) as answer:
             print(f"localcloud: {json.load(answer)['message']}")
             return 0

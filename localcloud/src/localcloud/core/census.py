@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # The local cloud's own notes, and what a resource consists of: they are no resources.
 _INNER = re.compile(
     r"core\..*|cloudformation\.made|codebuild\.(number|token)|codecommit\.(announced|review)|codeartifact\.(token|tags)|"
-    r"codepipeline\.(version|job|token)|servicecatalog\.token"
+    r"codepipeline\.(version|job|token|webhook)|servicecatalog\.token"
 )
 # What is kept of the past: AWS has no deletion of most of these.
 _PAST = re.compile(

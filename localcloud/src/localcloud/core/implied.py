@@ -74,6 +74,10 @@ def of(
         yield from (Asked(action, resource, tags) for action in tagging for resource in resources[:1])
     for role in sorted(set(_passed(prefix, operation, given))):
         yield Asked("iam:PassRole", role, {"iam:PassedToService": f"{prefix}.amazonaws.com"})
+    for connection in sorted(set(_connections(given))) if prefix == "codepipeline" else ():
+        service = connection.split(":")[2]
+        to = {f"{service}:PassedToService": f"{prefix}.amazonaws.com"}
+        yield Asked(f"{service}:PassConnection", connection, to)
     member, actions = _KEYS.get(f"{prefix}:{operation}", ("", ()))
     for key in sorted({str(value) for name, value in _members(given) if name == member}):
         arn = key if key.startswith("arn:") else f"arn:aws:kms:{region}:{account}:key/{key}"
@@ -109,6 +113,13 @@ def _passed(prefix: str, operation: str, given: Mapping[str, Any]) -> Iterator[s
         given = {"roleArn": given.get("pipeline", {}).get("roleArn", "")}
     for name, value in _members(given):
         if isinstance(value, str) and ":role/" in value and name.lower().endswith(("role", "rolearn")):
+            yield value
+
+
+def _connections(given: Mapping[str, Any]) -> Iterator[str]:
+    """The connections that a pipeline's source actions name."""
+    for name, value in _members(given):
+        if name == "ConnectionArn" and isinstance(value, str) and value.startswith("arn:"):
             yield value
 
 

@@ -10,6 +10,7 @@ from localcloud.core.service import Service
 _SERVICES: dict[str, tuple[str, ...]] = {
     "localcloud.services.codecommit": ("CodeCommit",),
     "localcloud.services.codeartifact": ("CodeArtifact",),
+    "localcloud.services.codeconnections": ("CodeConnections", "CodeStarConnections"),
     "localcloud.services.codebuild": ("CodeBuild",),
     "localcloud.services.codepipeline": ("CodePipeline",),
     "localcloud.services.servicecatalog": ("ServiceCatalog",),

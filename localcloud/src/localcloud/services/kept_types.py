@@ -126,27 +126,11 @@ COST = (
 )
 
 
-def _connection(kind: str, service: str) -> Declared:
-    return Declared(
-        kind,
-        Kept(
-            {
-                "ConnectionArn": f"arn:aws:{service}:{{region}}:{{account}}:connection/{{uuid}}",
-                # Until a person completes the handshake in the console.
-                "ConnectionStatus": "PENDING",
-                "OwnerAccountId": "{account}",
-            }
-        ),
-    )
-
-
 def _principal(properties: Properties) -> str:
     return str(properties["Principal"].get("DataLakePrincipalIdentifier"))
 
 
 SHARED = (
-    _connection("AWS::CodeConnections::Connection", "codeconnections"),
-    _connection("AWS::CodeStarConnections::Connection", "codestar-connections"),
     Declared(
         "AWS::RAM::ResourceShare",
         Kept(

@@ -149,6 +149,39 @@ class Identities:
         context = EvalContext(principal, kind, account, action, resource, region, secure_transport=True)
         return bool(evaluate_resource_policy(policy, context).decision == "Allow")
 
+    def allows(
+        self, principal: str, *, region: str, action: str, resource: str, keys: Mapping[str, Any],
+        session_tags: Mapping[str, str] | None = None,
+    ) -> bool:  # fmt: skip
+        """Whether a principal's own policies, within its boundary, allow an action. An account's root may all.
+
+        Args:
+            keys: condition keys of the request and of the resource, e.g. aws:ResourceTag/Project.
+        """
+        from ministack.core import iam_evaluator as evaluator
+        from ministack.services import iam
+
+        account, name = principal.split(":")[4], principal.split("/")[-1]
+        if principal.endswith(":root"):
+            return True
+        with scope(account, region):
+            if ":assumed-role/" in principal:
+                kind, name = "AssumedRole", principal.split("/")[1]
+                policies = evaluator._gather_role_policies(name, account)
+                limits = evaluator._permissions_boundary(iam._roles, name, account)
+                tags = (self._role(account, name) or {}).get("Tags") or []
+            else:
+                kind, tags = "User", []
+                policies = evaluator._gather_user_policies(name, account)
+                limits = evaluator._permissions_boundary(iam._users, name, account)
+            known = {str(tag["Key"]): str(tag["Value"]) for tag in tags} | dict(session_tags or {})
+            context = evaluator.EvalContext(
+                self.session_role(principal), kind, account, action, resource, region, secure_transport=True,
+                service_context={key.lower(): value for key, value in keys.items()},
+                principal_keys={f"aws:principaltag/{key.lower()}": value for key, value in known.items()},
+            )  # fmt: skip
+            return bool(evaluator.evaluate(context, policies, *limits).decision == "Allow")
+
 
 def _trusts(principal: Any, arn: str | None, service: str | None) -> bool:
     if principal == "*":

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from localcloud.core import Cloud, Credentials, Fault
-from localcloud.services.codebuild import environment, network, publish, sources, tools
+from localcloud.services.codebuild import environment, git_settings, network, publish, sources, tools
 from localcloud.services.codebuild.buildspec import Buildspec, BuildspecError, OnFailure, Phase, parse
 from localcloud.services.codebuild.container import (
     CURATED,
@@ -35,11 +35,6 @@ from localcloud.services.codebuild.session import Ended, Session
 logger = logging.getLogger("localcloud.codebuild")
 
 _PHASES = ("install", "pre_build", "build", "post_build")
-_GIT_CONFIG = """\
-[credential]
-\thelper = !aws codecommit credential-helper --ignore-host-check $@
-\tUseHttpPath = true
-"""
 
 
 class PhaseFailed(Exception):
@@ -293,8 +288,13 @@ class Build:
             raise PhaseFailed(error.code, str(error)) from error
         for name, version in spec.phases.get("install", Phase()).runtime_versions.items():
             self._log.note(f"Selecting '{name}' runtime version '{version}': this machine's {name} is used")
-        if spec.env.git_credential_helper:
-            (self._home / ".gitconfig").write_text(_GIT_CONFIG)
+        variables |= git_settings.write(
+            self._root,
+            self._home,
+            self._credentials.endpoint,
+            self.record.region,
+            helper=spec.env.git_credential_helper,
+        )
         for name, text in environment.settings_files(os.environ).items():
             (self._home / name).parent.mkdir(parents=True, exist_ok=True)
             (self._home / name).write_text(text)

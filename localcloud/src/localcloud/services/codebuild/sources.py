@@ -19,6 +19,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Credentials
+from localcloud.services.git_http import HOSTED
 
 SERVED = ("CODECOMMIT", "CODEPIPELINE", "S3", "NO_SOURCE")
 _GIT_SECONDS = 300
@@ -167,7 +168,8 @@ def unzip(archive: Path, directory: Path) -> None:
 def _from_codecommit(source: Mapping[str, Any], version: str, directory: Path, credentials: Credentials) -> Fetched:
     location = source["location"]
     url = clone_url(location, credentials.endpoint)
-    username, password = _git_login(url, credentials)
+    # What is signed is the address that was asked: on this machine CodeCommit's, a connection's at AWS.
+    username, password = _git_login(location if HOSTED in url else url, credentials)
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(directory.parent),
@@ -195,8 +197,10 @@ def _from_codecommit(source: Mapping[str, Any], version: str, directory: Path, c
 
 
 def clone_url(location: str, endpoint: str) -> str:
-    """The address of a repository: CodeCommit's own host names mean the local cloud here."""
+    """The address of a repository: AWS's own host names mean the local cloud here."""
     parsed = urlsplit(location)
+    if parsed.hostname and parsed.hostname.startswith(("codeconnections.", "codestar-connections.")):
+        return endpoint.rstrip("/") + HOSTED + parsed.hostname + parsed.path
     if parsed.hostname and parsed.hostname.startswith("git-codecommit."):
         return endpoint.rstrip("/") + parsed.path
     return location

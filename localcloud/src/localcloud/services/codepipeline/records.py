@@ -38,6 +38,7 @@ class Records:
         self.versions = cloud.store.table("codepipeline.version")
         self.jobs = cloud.store.table("codepipeline.job")
         self.tokens = cloud.store.table("codepipeline.token")
+        self.webhooks = cloud.store.table("codepipeline.webhook")
 
     # -- pipelines ----------------------------------------------------------------------------------------------
 
@@ -75,7 +76,7 @@ class Records:
             for table in (self.executions(place), self.actions(place), self.rules(place)):
                 for document in table.list(place.account, place.region):
                     table.delete(place.account, place.region, document["id"])
-            for table in (self.jobs, self.tokens):
+            for table in (self.jobs, self.tokens, self.webhooks):
                 for document in table.list(place.account, place.region):
                     if document["pipeline"] == place.pipeline:
                         table.delete(place.account, place.region, document["key"])

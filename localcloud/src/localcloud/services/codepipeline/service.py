@@ -14,6 +14,7 @@ from localcloud.services.codepipeline.polling import Poller
 from localcloud.services.codepipeline.records import Place, Records
 from localcloud.services.codepipeline.resource import PIPELINE
 from localcloud.services.codepipeline.views import StateView
+from localcloud.services.codepipeline.webhooks import Webhooks
 
 MAX_TAGS = 50
 
@@ -28,11 +29,13 @@ class CodePipeline(ExecutionOperations, JobOperations):
         super().__init__(cloud)
         self.records = Records(cloud)
         self.engine = Engine(cloud, self.records)
+        self.webhooks = Webhooks(self.engine)
 
     def recover(self) -> None:
         """Go on with every execution that had not ended."""
         self.engine.recover()
         self.cloud.task("codepipeline polls", Poller(self.engine).run)
+        self.cloud.task("codepipeline webhooks", self.webhooks.run)
 
     def event_target(
         self,
@@ -72,6 +75,7 @@ class CodePipeline(ExecutionOperations, JobOperations):
                 self.records.versions.put(call.account, call.region, f"{place.pipeline}/1", declaration)
         except Conflict:
             raise _in_use(place) from None
+        self.webhooks.install(place, declaration)
         self.engine.start(place, {"triggerType": "CreatePipeline", "triggerDetail": call.principal})
         answer: dict[str, Any] = {"pipeline": declaration}
         if tags:
@@ -96,6 +100,7 @@ class CodePipeline(ExecutionOperations, JobOperations):
                 self.records.change_pipeline(place, declaration=declaration, updated=now())
                 key = f"{place.pipeline}/{declaration['version']}"
                 self.records.versions.put(call.account, call.region, key, declaration)
+            self.webhooks.install(place, declaration)
             self.engine.reconcile(place)
         return {"pipeline": declaration}
 

@@ -60,7 +60,7 @@ class CodeBuildAction:
             ]
             if versions:
                 request["secondarySourcesVersionOverride"] = versions
-        # A cloned source is CodeCommit's, and CodeBuild wants artifacts of type CODEPIPELINE with such a source alone.
+        # A cloned source is a repository, and CodeBuild wants artifacts of type CODEPIPELINE with such a source alone.
         kind = "CODEPIPELINE" if source["type"] == "CODEPIPELINE" else "S3"
         outputs = [self._output(job, artifact["name"], kind) for artifact in job.action["outputArtifacts"]]
         if outputs:

@@ -1,8 +1,9 @@
-"""Source actions: CodeCommit, S3 and ECR; a connection's is refused."""
+"""Source actions: CodeCommit, S3 and ECR."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -28,7 +29,9 @@ def overrides_of(job: Job) -> dict[str, str]:
     }
 
 
-class _Source:
+class Source:
+    """What fetches a revision."""
+
     def start(self, job: Job) -> Outcome:
         """Fetch the revision and write it as the output artifact."""
         raise NotImplementedError
@@ -38,7 +41,7 @@ class _Source:
         return self.start(job)
 
 
-class CodeCommitSource(_Source):
+class CodeCommitSource(Source):
     """The tree of a commit, as a zip or as a reference that CodeBuild clones."""
 
     def start(self, job: Job) -> Outcome:
@@ -77,11 +80,11 @@ class CodeCommitSource(_Source):
             external_id=commit_id,
             external_url=url,
             variables={
-                "AuthorDate": _date(commit.get("author")),
+                "AuthorDate": iso_date((commit.get("author") or {}).get("date", "")),
                 "BranchName": branch,
                 "CommitId": commit_id,
                 "CommitMessage": message,
-                "CommitterDate": _date(commit.get("committer")),
+                "CommitterDate": iso_date((commit.get("committer") or {}).get("date", "")),
                 "RepositoryName": repository,
             },
             revision={"revisionId": commit_id, "revisionSummary": message[:2048], "revisionUrl": url},
@@ -103,18 +106,16 @@ class CodeCommitSource(_Source):
             raise ActionError("RevisionUnavailable", f"Commit {commit_id} of {repository}: {error}") from error
 
 
-def _date(person: dict[str, Any] | None) -> str:
-    """CodeCommit stores "seconds offset"; CodePipeline's variables show an ISO time stamp."""
-    from datetime import UTC, datetime
-
-    seconds = str((person or {}).get("date", "")).split(" ")[0]
+def iso_date(date: str) -> str:
+    """Git stores "seconds offset"; CodePipeline's variables show an ISO time stamp."""
+    seconds = str(date).split(" ")[0]
     try:
         return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         return seconds
 
 
-class S3Source(_Source):
+class S3Source(Source):
     """An object of a versioned bucket."""
 
     def start(self, job: Job) -> Outcome:
@@ -163,7 +164,7 @@ class S3Source(_Source):
         )
 
 
-class ECRSource(_Source):
+class ECRSource(Source):
     """The digest behind a tag, as imageDetail.json."""
 
     def start(self, job: Job) -> Outcome:
@@ -199,19 +200,6 @@ class ECRSource(_Source):
                 "RepositoryName": repository,
             },
             revision={"revisionId": image["imageDigest"], "revisionSummary": f"Image tag {tag}"},
-        )
-
-
-class ConnectionSource(_Source):
-    """A repository at GitHub, GitLab or Bitbucket, which no machine without the internet reaches."""
-
-    def start(self, job: Job) -> Outcome:
-        """Refuse by name: there is nothing that could be fetched in its place."""
-        given = job.configuration
-        raise ActionError(
-            "RevisionUnavailable",
-            f"{given['FullRepositoryId']}, branch {given['BranchName']}, is reached through the connection "
-            f"{given['ConnectionArn']} at another provider; the local cloud fetches from CodeCommit, S3 and ECR alone.",
         )
 
 
