@@ -168,12 +168,6 @@ EXAMPLES: dict[str, Example] = {
          "Subscribers": [{"Type": "EMAIL", "Address": "ml@example.com"}]},
         {}, {"Frequency": "DAILY"},
     ),
-    "AWS::CodeConnections::Connection": Example(
-        {"ConnectionName": "hub", "ProviderType": "GitHub"}, {}, {"Tags": TAGS}, {"ProviderType": "GitLab"}
-    ),
-    "AWS::CodeStarConnections::Connection": Example(
-        {"ConnectionName": "hub", "ProviderType": "GitHub"}, {}, {"Tags": TAGS}, {"ProviderType": "GitLab"}
-    ),
     "AWS::RAM::ResourceShare": Example({"Name": "shared"}, {}, {"Name": "shared widely"}),
     "AWS::Logs::QueryDefinition": Example(
         {"Name": "errors", "QueryString": "fields @message"}, {}, {"QueryString": "fields @timestamp"}

@@ -375,33 +375,6 @@ def connected(bench: Any, **configuration: str) -> dict[str, Any]:
     return dict(action("Source", "Source", "CodeStarSourceConnection", configuration=given, outputArtifacts=outputs))
 
 
-def test_a_connected_pipeline_is_kept_and_its_source_refused_by_name(bench: Any) -> None:
-    """A pipeline for another provider deploys with its trigger; what cannot be fetched offline says so, and by name."""
-    declared = bench.declare(f"connected-{uuid4().hex[:6]}", [approval()])
-    declared["stages"][0]["actions"] = [connected(bench, DetectChanges="false")]
-    push = [{"branches": {"includes": ["main"]}, "filePaths": {"excludes": ["docs/**"]}}]
-    declared |= {
-        "pipelineType": "V2",
-        "triggers": [
-            {
-                "providerType": "CodeStarSourceConnection",
-                "gitConfiguration": {"sourceActionName": "Source", "push": push},
-            }
-        ],
-    }
-    bench.pipelines.create_pipeline(pipeline=declared)
-    name = declared["name"]
-    kept = bench.pipelines.get_pipeline(name=name)["pipeline"]
-    assert kept["triggers"][0]["gitConfiguration"]["push"] == push
-    (first,) = bench.executions(name)
-    bench.ends(name, first["pipelineExecutionId"], "Failed")
-    (failed,) = bench.pipelines.list_action_executions(pipelineName=name)["actionExecutionDetails"]
-    said = failed["output"]["executionResult"]["errorDetails"]
-    assert said["code"] == "RevisionUnavailable"
-    assert "owner/name" in said["message"]
-    assert CONNECTION in said["message"]
-
-
 @pytest.mark.parametrize(
     ("git", "message"),
     [

@@ -6,22 +6,19 @@ Nothing here writes into a repository but git: a push to the directory is a push
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pytest
 
+from localcloud.services.codecommit import access
 from tests.localcloud.conftest import REGION, TOOLING, LocalCloud, free_port
 from tests.localcloud.pipelines import Bench, action, approval, refused, until
-
-ANYBODY = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com"}
-ANYBODY |= {"GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.com"}
+from tests.localcloud.providers import Provider, connect, connected, connection, git, role, use
 
 
 @pytest.fixture(scope="module")
@@ -33,61 +30,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     running.stop()
 
 
-def git(where: Path, *arguments: str, check: bool = True, **more: str) -> str:
-    """As anybody, with nothing of this machine's settings."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "GIT_"))}
-    environment = {**kept, **ANYBODY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", **more}
-    done = subprocess.run(["git", *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout.strip() if check else f"{done.returncode} {done.stderr}"
-
-
-class Provider:
-    """A directory of bare repositories, and a clone of one to push from."""
-
-    def __init__(self, folder: Path, name: str = "acme/delays") -> None:
-        self.folder, self.name = folder, name
-        self.bare = folder / f"{name}.git"
-        self.clone = folder / "clone"
-        self.bare.mkdir(parents=True)
-        git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(self.bare))
-        git(folder, "clone", "--quiet", str(self.bare), str(self.clone))
-
-    def commit(self, text: str, path: str = "a.txt", to: str = "HEAD:main") -> str:
-        """Push a commit; to the directory, as somebody at the provider."""
-        target = self.clone / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-        git(self.clone, "add", "--all")
-        git(self.clone, "commit", "--quiet", "--allow-empty", "-m", text)
-        git(self.clone, "push", "--quiet", "origin", to)
-        return git(self.clone, "rev-parse", "HEAD")
-
-
 @pytest.fixture
 def provider(tmp_path: Path) -> Provider:
     return Provider(tmp_path)
-
-
-def connection(cloud: LocalCloud, service: str = "codeconnections", **tags: str) -> str:
-    made = cloud.client(service).create_connection(
-        ConnectionName=f"hub-{uuid4().hex[:8]}",
-        ProviderType="GitHub",
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-    )
-    return str(made["ConnectionArn"])
-
-
-def connect(cloud: LocalCloud, arn: str, directory: Path | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "localcloud", "--home", str(cloud.home), "connect", arn, str(directory)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def connected(cloud: LocalCloud, provider: Provider, **tags: str) -> str:
-    arn = connection(cloud, **tags)
-    done = connect(cloud, arn, provider.folder)
-    assert done.returncode == 0, done.stderr
-    return arn
 
 
 def status(cloud: LocalCloud, arn: str) -> str:
@@ -192,7 +137,7 @@ def test_a_stack_makes_changes_and_removes_a_connection(cloud: LocalCloud, kind:
 
 
 def user(cloud: LocalCloud, allow: Any = None) -> dict[str, str]:
-    """Variables of a person with a policy."""
+    """The keys of a person with a policy."""
     iam, name = cloud.client("iam"), f"user-{uuid4().hex[:8]}"
     iam.create_user(UserName=name)
     if allow:
@@ -200,10 +145,8 @@ def user(cloud: LocalCloud, allow: Any = None) -> dict[str, str]:
         iam.put_user_policy(UserName=name, PolicyName="use", PolicyDocument=json.dumps(document))
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return {
-        **{k: v for k, v in cloud.environment().items() if k.startswith("AWS_")},
         "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
 
@@ -211,10 +154,13 @@ def address(cloud: LocalCloud, arn: str, name: str) -> str:
     return f"{cloud.endpoint}/git-http/{TOOLING}/{REGION}/{arn.rpartition('/')[2]}/{name}.git"
 
 
-HELPER = (
-    "-c", "credential.helper=!aws codecommit credential-helper --ignore-host-check $@",
-    "-c", "credential.UseHttpPath=true",
-)  # fmt: skip
+def signed(person: dict[str, str], url: str) -> tuple[str, str]:
+    """git's option for the credentials that `aws codecommit credential-helper get` makes; a build's test runs that."""
+    parts, stamp = urlsplit(url), time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    secret, host = person["AWS_SECRET_ACCESS_KEY"], str(parts.hostname)
+    made = access.signature(secret, region=REGION, stamp=stamp, path=unquote(parts.path), host=host)
+    answer = f"echo username={person['AWS_ACCESS_KEY_ID']}; echo password={stamp}Z{made}"
+    return "-c", f"credential.helper=!f() {{ {answer}; }}; f"
 
 
 def test_the_endpoint_serves_whom_policies_let_use_the_connection(cloud: LocalCloud, provider: Provider) -> None:
@@ -225,19 +171,23 @@ def test_the_endpoint_serves_whom_policies_let_use_the_connection(cloud: LocalCl
     tagged = {"StringEquals": {"aws:ResourceTag/Namespace": "slipway"}}
     reads = {"StringEquals": {"codeconnections:ProviderAction": "GitPull"}}
     other = {"StringEquals": {"codeconnections:FullRepositoryId": "acme/other"}}
-    url, listing = address(cloud, arn, provider.name), (*HELPER, "ls-remote")
-    assert head in git(provider.folder, *listing, url, **user(cloud, {**use, "Condition": tagged}))
+    url = address(cloud, arn, provider.name)
+
+    def listed(person: dict[str, str], *, check: bool = True) -> str:
+        return git(provider.folder, *signed(person, url), "ls-remote", url, check=check)
+
+    assert head in listed(user(cloud, {**use, "Condition": tagged}))
     for condition in (None, {"StringEquals": {"aws:ResourceTag/Namespace": "other"}}, other):
         person = user(cloud, {**use, "Condition": condition} if condition else None)
-        said = git(provider.folder, *listing, url, check=False, **person)
+        said = listed(person, check=False)
         assert "403" in said, said
     reader = user(cloud, {**use, "Condition": reads})
-    assert head in git(provider.folder, *listing, url, **reader)
+    assert head in listed(reader)
     git(provider.clone, "commit", "--quiet", "--allow-empty", "-m", "two")
-    push = (*HELPER, "push", "--quiet", url, "HEAD:main")
-    assert "403" in git(provider.clone, *push, check=False, **reader)
+    push = ("push", "--quiet", url, "HEAD:main")
+    assert "403" in git(provider.clone, *signed(reader, url), *push, check=False)
     assert git(provider.bare, "rev-parse", "main") == head
-    git(provider.clone, *push, **user(cloud, use))
+    git(provider.clone, *signed(user(cloud, use), url), *push)
     assert git(provider.bare, "rev-parse", "main") == git(provider.clone, "rev-parse", "HEAD")
 
 
@@ -249,7 +199,7 @@ def test_the_endpoint_says_what_is_wrong(cloud: LocalCloud, provider: Provider, 
     url = address(cloud, arn, provider.name)
 
     def said(where: str, **more: str) -> str:
-        return git(tmp_path, *HELPER, "ls-remote", where, check=False, **{**person, **more})
+        return git(tmp_path, *signed({**person, **more}, where), "ls-remote", where, check=False)
 
     assert "could not read Username" in git(tmp_path, "ls-remote", url, check=False)
     assert "Authentication failed" in said(url, AWS_SECRET_ACCESS_KEY="wrong")
@@ -276,21 +226,6 @@ phases:
         git commit --quiet --allow-empty -m built && git push --quiet "$URL" HEAD:refs/heads/built
 """
 UNSIGNED = 'version: 0.2\nphases: {build: {commands: ["git ls-remote \\"$URL\\""]}}\n'
-
-
-def role(cloud: LocalCloud, service: str, *statements: dict[str, Any]) -> str:
-    iam, name = cloud.client("iam"), f"{service}-{uuid4().hex[:8]}"
-    trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    made = iam.create_role(
-        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    )
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
-    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(document))
-    return str(made["Role"]["Arn"])
-
-
-def use(arn: str, **condition: Any) -> dict[str, Any]:
-    return {"Action": "codeconnections:UseConnection", "Resource": arn, **condition}
 
 
 def test_a_build_reaches_the_endpoint_at_awss_own_address(cloud: LocalCloud, provider: Provider) -> None:
