@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.children import Children
-from localcloud.runtime import base
+from localcloud.runtime import base, provided
 from localcloud.runtime.pip import machine as machine_settings
 from localcloud.runtime.references import parse
 from localcloud.runtime.registry import EcrRegistry, ecr_reference
@@ -144,7 +144,9 @@ class StoredRuntime:
         return [f"Untagged: {tag}" for tag in tags]
 
     def resolve(self, image_uri: str, credentials: ClientMaker) -> Image:
-        """An image by its ECR address, with the caller's rights."""
+        """An image by its ECR address, with the caller's rights; one that AWS provides needs none."""
+        if found := provided.find(image_uri):
+            return provided.ensure(self.store, found, self.build_image)
         digest, _ = EcrRegistry(credentials).get_image(ecr_reference(image_uri))
         return self.store.image(digest, image_uri)
 

@@ -168,7 +168,8 @@ class JobRunner(PlugIn):
         if not isolated:  # an isolated container has no network, and so no credentials
             variables |= job.role.credentials.environment(job.region)
 
-        def keep(line: str) -> None:
+        def keep(text: str) -> None:
+            line = self.shown(text)
             job.logs.line(line)
             on_line(line)
 
@@ -192,6 +193,10 @@ class JobRunner(PlugIn):
         if self.cloud.stopping.is_set():
             raise JobError(jobs.RESTARTED)
         return code if code >= 0 else 128 - code  # a signal, as a container tells it: 137 of SIGKILL
+
+    def shown(self, line: str) -> str:
+        """A line of the container's output as the log has it."""
+        return line
 
     def stop(self, call: Call, status_member: str) -> Record:
         """Mark a job as stopping and end its process.

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Call, Fault, now, operation
 from localcloud.records import Record, hook
-from localcloud.services.sagemaker import jobs, training_request
+from localcloud.services.sagemaker import algorithms, jobs, training_request
 from localcloud.services.sagemaker.checkpoints import Checkpoints
 from localcloud.services.sagemaker.job_runner import ENDED, Job, JobRunner
 
@@ -39,6 +39,9 @@ class Training(JobRunner):
     @hook("TrainingJob", "before_create")
     def check(self, call: Call, record: Record) -> None:
         """Refuse what cannot be run here, set AWS's defaults, and assume the role."""
+        if "_Tuned" not in record:  # else the tuning job was checked, and its definitions are the job's
+            algorithms.check(self.cloud, call.operation, call.region, record, record.get("HyperParameters") or {})
+            algorithms.complete(record.get("AlgorithmSpecification") or {})
         training_request.check(record)
         record["ModelArtifacts"] = {"S3ModelArtifacts": training_request.model_uri(record)}
         record["TrainingJobStatus"], record["SecondaryStatus"] = "InProgress", "Starting"
@@ -156,6 +159,10 @@ class Training(JobRunner):
             if checkpoints:
                 checkpoints.close()
 
+    def shown(self, line: str) -> str:
+        """Control characters as SageMaker's log has them: a tab is #011."""
+        return training_request.escaped(line)
+
     def _metric_reader(self, job: Job, values: Metrics) -> Callable[[str], None]:
         definitions = job.record["AlgorithmSpecification"].get("MetricDefinitions") or []
         patterns = [(item["Name"], training_request.pattern(item)) for item in definitions]
@@ -247,6 +254,8 @@ class Training(JobRunner):
         jobs.write_json(folder / "hyperparameters.json", job.record.get("HyperParameters") or {})
         jobs.write_json(folder / "inputdataconfig.json", training_request.channels(job.record))
         jobs.write_json(folder / "resourceconfig.json", training_request.resource_config(job.record))
+        if checkpoints := job.record.get("CheckpointConfig"):
+            jobs.write_json(folder / "checkpointconfig.json", checkpoints)
         for name in ("model", "output", "output/data"):
             (job.home / name).mkdir(parents=True, exist_ok=True)
 

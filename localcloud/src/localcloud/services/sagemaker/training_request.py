@@ -11,6 +11,7 @@ from localcloud.services.sagemaker import jobs
 
 _DEFAULT_RUNTIME_SECONDS = 86400
 _FLAGS = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 DEFAULT_CHECKPOINTS = "/opt/ml/checkpoints"
 
 
@@ -140,6 +141,11 @@ def resource_config(record: Record) -> dict[str, Any]:
         "instance_groups": [{"instance_group_name": group, "instance_type": instance, "hosts": ["algo-1"]}],
         "network_interface_name": "eth0",
     }
+
+
+def escaped(line: str) -> str:
+    """A line as the log of a training job has it: control characters as # and three octal digits."""
+    return _CONTROL.sub(lambda match: f"#{ord(match[0]):03o}", line)
 
 
 def pattern(metric: dict[str, str]) -> re.Pattern[str]:

@@ -57,7 +57,7 @@ class Tuning(PlugIn):
     @hook(_KIND, "before_create")
     def check(self, call: Call, record: Record) -> None:
         """Refuse what cannot be run, and assume the role of the training jobs."""
-        tuning_request.check(record)
+        tuning_request.check(self.cloud, call.region, record)
         jobs.assume(self.cloud, tuning_request.definition_of(record)["RoleArn"], call.region)
         record["HyperParameterTuningJobStatus"] = "InProgress"
         record["_Principal"] = call.principal

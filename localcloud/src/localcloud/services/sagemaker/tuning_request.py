@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.core import Fault
+from localcloud.core import Cloud, Fault
 from localcloud.records import Record
-from localcloud.services.sagemaker import training_request
+from localcloud.services.sagemaker import algorithms, training_request
 from localcloud.services.sagemaker.tuning_search import Range, Search, combinations, ranges_of
 
 OBJECTIVE = "_tuning_objective_metric"
@@ -46,7 +46,7 @@ def ranges(record: Mapping[str, Any]) -> list[Range]:
     return ranges_of(config.get("ParameterRanges") or definition_of(record).get("HyperParameterRanges") or {})
 
 
-def check(record: Record) -> None:
+def check(cloud: Cloud, region: str, record: Record) -> None:
     """Refuse what AWS refuses and what is not served; set defaults.
 
     Raises:
@@ -68,9 +68,14 @@ def check(record: Record) -> None:
     if both:
         raise _invalid(f"Hyperparameters are both static and tuned: {', '.join(both)}. Each is one of them.")
     objective = objective_of(record)
-    metrics = [item["Name"] for item in definition["AlgorithmSpecification"].get("MetricDefinitions") or []]
     if not objective:
         raise _invalid("HyperParameterTuningJobObjective is required.")
+    specification = definition["AlgorithmSpecification"]
+    algorithms.check(cloud, "CreateHyperParameterTuningJob", region, definition, static)
+    if algorithms.is_provided(specification.get("TrainingImage")):
+        algorithms.check_objective(objective)
+        algorithms.complete(specification, objective["MetricName"])
+    metrics = [item["Name"] for item in specification.get("MetricDefinitions") or []]
     if objective["MetricName"] not in metrics:
         raise _invalid(
             "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric "
