@@ -25,10 +25,11 @@ PACKAGES = {
 DATASETS = {"flights": "flights/2013-q1", "digits": "digits/scans", "food_reviews": "reviews/food"}
 
 
-def files(problem: str) -> set[str]:
+def files(framework: str, problem: str) -> set[str]:
     """Every file of a project."""
     package = PACKAGES[problem]
-    return {
+    own = {f"{package}/encoding.py", "tests/test_algorithm.py"} if framework == "xgboost" else set()
+    return own | {
         ".dockerignore",
         ".gitignore",
         "Makefile",

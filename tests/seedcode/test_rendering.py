@@ -34,7 +34,7 @@ def there(root: Path) -> set[str]:
 @pytest.mark.parametrize("given", ANSWERS, ids=lambda given: given["project"])
 def test_a_project_is_complete_whatever_the_answers(given: dict[str, str], template: Path, tmp_path: Path) -> None:
     root = render(template, given, tmp_path)
-    assert there(root) == files("regression")
+    assert there(root) == files("scikit-learn", "regression")
     loaded = configuration.load(root / "project.yaml")
     assert [loaded.project, loaded.description, loaded.data.dataset] == list(given.values())[:3]
 
@@ -42,10 +42,10 @@ def test_a_project_is_complete_whatever_the_answers(given: dict[str, str], templ
 @pytest.mark.parametrize("combination", VALID, ids="-".join)
 def test_a_combination_is_a_whole_project(combination: tuple[str, ...], stamped: Stamp) -> None:
     """The exact files, nothing of the template's own language in them, and a project.yaml that says what was chosen."""
-    _, problem, serving = combination
+    framework, problem, serving = combination
     root = stamped(*combination)
-    assert there(root) == files(problem)
-    for name in files(problem):
+    assert there(root) == files(framework, problem)
+    for name in files(framework, problem):
         text = (root / name).read_text(encoding="utf-8")
         found = CURLY.search(text.replace("}}}", "") if name.endswith(".ipynb") else text)
         assert found is None, f"{name}: {text[max(0, found.start() - 40) : found.end() + 40]}" if found else ""

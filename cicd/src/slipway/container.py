@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import sys
+import tarfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -143,6 +144,32 @@ def target() -> str:
         return os.environ["SLIPWAY_TARGET"]
     except KeyError:
         raise StepError("SLIPWAY_TARGET is not set: the pipeline sets it from data.target of project.yaml") from None
+
+
+def algorithm() -> str | None:
+    """The built-in algorithm that trains instead of train.py, as project.yaml says (`training.algorithm`)."""
+    return os.environ.get("SLIPWAY_ALGORITHM")
+
+
+def model_archive(paths: Paths) -> Path:
+    """The model.tar.gz that Evaluate measures, and that goes to the registry if it is good.
+
+    It is training's own; where a built-in algorithm trained, the files of preprocessing's `encoding` are put beside the
+    algorithm's, and the whole is the step's output `model`. Raises StepError if training's cannot be read.
+    """
+    trained = paths.processing_input("model") / outputs.MODEL
+    if algorithm() is None:
+        return trained
+    whole = paths.processing_output("model") / outputs.MODEL
+    try:
+        with tarfile.open(trained) as source, tarfile.open(whole, "w:gz") as packed:
+            for member in source:
+                packed.addfile(member, source.extractfile(member) if member.isfile() else None)
+            for file in sorted(paths.processing_input(outputs.ENCODING).iterdir()):
+                packed.add(file, file.name)
+    except (OSError, tarfile.TarError) as error:
+        raise StepError(f"{trained.name}: no readable model: {error}") from error
+    return whole
 
 
 def run(step: Callable[[Paths], None]) -> None:

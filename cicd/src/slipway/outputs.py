@@ -1,7 +1,8 @@
 """Whether a step left what the next one needs, asked inside the step, so that its reason is the step's own.
 
-The pipeline's definition says of which step a container is (SLIPWAY_STEP), which problem it is about (SLIPWAY_PROBLEM)
-and which metrics the quality gate asks for (SLIPWAY_METRICS). Elsewhere, in a notebook or a test, nothing is checked.
+The pipeline's definition says of which step a container is (SLIPWAY_STEP), which problem it is about (SLIPWAY_PROBLEM),
+which metrics the quality gate asks for (SLIPWAY_METRICS), and which built-in algorithm trains (SLIPWAY_ALGORITHM).
+Elsewhere, in a notebook or a test, nothing is checked.
 Only the standard library is imported here.
 """
 
@@ -15,7 +16,11 @@ from pathlib import Path
 from slipway.metrics import REPORT_KEYS
 
 REPORT = "evaluation.json"
+MODEL = "model.tar.gz"
 PARTS = ("train", "validation", "test")
+# For a built-in algorithm, `{MATRIX}train` and `{MATRIX}validation` are the rows as it reads them, and ENCODING is what
+# the predictor needs besides the model to do the same with a request.
+MATRIX, ENCODING = "matrix-", "encoding"
 _FORM = '{"value": 1.0, "standard_deviation": 0.1}'
 
 
@@ -25,15 +30,20 @@ def missing(base: Path, environment: Mapping[str, str]) -> str:
     if not _first_of_its_hosts(base):
         return ""  # what the others leave is theirs to decide
     if step == "preprocess":
-        empty = [part for part in PARTS if not _files(base / "processing" / "output" / part)]
-        where = base / "processing" / "output"
-        return f"preprocess.py wrote nothing to {', '.join(str(where / part) for part in empty)}" if empty else ""
+        algorithm, where = environment.get("SLIPWAY_ALGORITHM"), base / "processing" / "output"
+        asked = (*PARTS, f"{MATRIX}train", f"{MATRIX}validation", ENCODING) if algorithm else PARTS
+        empty = ", ".join(str(where / part) for part in asked if not _files(where / part))
+        reason = f", which training.algorithm ({algorithm}) asks for" if algorithm and f"/{ENCODING}" in empty else ""
+        return f"preprocess.py wrote nothing to {empty}{reason}" if empty else ""
     if step == "train":
         model = base / "model"
         return "" if _files(model) else f"train.py wrote no model: {model} is empty; save there what predictor.py loads"
     if step == "evaluate":
-        asked = [name for name in environment.get("SLIPWAY_METRICS", "").split(",") if name]
-        return _evaluation(base / "processing" / "output" / "evaluation" / REPORT, environment, asked)
+        metrics = [name for name in environment.get("SLIPWAY_METRICS", "").split(",") if name]
+        output = base / "processing" / "output"
+        if environment.get("SLIPWAY_ALGORITHM") and not (output / "model" / MODEL).is_file():
+            return f"evaluate.py wrote no {output / 'model' / MODEL}: load what container.model_archive returns"
+        return _evaluation(output / "evaluation" / REPORT, environment, metrics)
     return ""
 
 

@@ -1,11 +1,14 @@
 """The dataset of the lake → train.csv, validation.csv and test.csv."""
 
 import argparse
+{% if cookiecutter.framework == "xgboost" %}
+import json
+{% endif %}
 
 import pandas as pd
 from slipway import container
 
-from {{ cookiecutter.__package }} import dataset
+from {{ cookiecutter.__package }} import dataset{{ ", encoding" if cookiecutter.framework == "xgboost" }}
 
 
 def preprocess(
@@ -21,7 +24,14 @@ def preprocess(
     table = dataset.load(paths.processing_input("dataset"), target)
 {% endif %}
     shares = {"validation": validation_share, "test": test_share}
+{% if cookiecutter.framework == "xgboost" %}
+    parts = split(table, shares, seed)
+    if container.algorithm():
+        encode(paths, parts, target)
+    for name, part in parts.items():
+{% else %}
     for name, part in split(table, shares, seed).items():
+{% endif %}
         part.to_csv(paths.processing_output(name) / f"{name}.csv", index=False)
 {% if cookiecutter.__problem == "multiclass-classification" %}
         print(f"{name}: {len(part)} rows of {part[target].nunique()} classes")
@@ -31,6 +41,20 @@ def preprocess(
 {% endif %}
 
 
+{% if cookiecutter.framework == "xgboost" %}
+def encode(paths: container.Paths, parts: dict[str, pd.DataFrame], target: str) -> None:
+    """Write what SageMaker's algorithm reads: the target, then numbers, without a heading."""
+    known = encoding.known(parts["train"])
+    for name in ("train", "validation"):
+        matrix = pd.DataFrame(encoding.numbers(parts[name], known))
+        matrix.insert(0, target, parts[name][target].to_numpy())
+        file = paths.processing_output(f"matrix-{name}") / f"{name}.csv"
+        matrix.to_csv(file, header=False, index=False)
+    file = paths.processing_output("encoding") / encoding.FILE
+    file.write_text(json.dumps(known), encoding="utf-8")
+
+
+{% endif %}
 def split(table: pd.DataFrame, shares: dict[str, float], seed: int) -> dict[str, pd.DataFrame]:
     """Divide rows at random; what the shares leave over is train. The same seed divides alike.
 

@@ -22,7 +22,7 @@ def evaluate(paths: container.Paths) -> None:
     """Write evaluation.json, samples.json and report.html, and the baseline for monitoring."""
     target = container.target()
     with tempfile.TemporaryDirectory() as folder:
-        model = load(paths.processing_input("model") / "model.tar.gz", Path(folder))
+        model = load(container.model_archive(paths), Path(folder))
     rows = columns.read(paths.processing_input("test"))
     found = evaluation.evaluate(model, rows, target, container.problem())
     output = paths.processing_output("evaluation")

@@ -1,10 +1,12 @@
 """Whole and valid project files for property tests: every section, and the rules between keys kept."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
 from slipway.configuration import METRICS
+from slipway.configuration.algorithm import HYPERPARAMETERS, MEASURED
 from slipway.configuration.instances import instance_types
 from slipway.configuration.operation import Event
 
@@ -34,6 +36,22 @@ def jobs(draw: st.DrawFn, parameters: str) -> dict[str, Any]:
 
 
 @st.composite
+def by_algorithm(draw: st.DrawFn, problem: Any) -> dict[str, Any]:
+    """The section of a training by a built-in algorithm, instead of hyperparameters and a search of the project's."""
+    free = st.sampled_from([name for name in HYPERPARAMETERS if name not in ("objective", "eval_metric", "num_class")])
+    found: dict[str, Any] = {
+        "algorithm": draw(st.fixed_dictionaries({"name": st.just("xgboost")},
+                                                optional={"version": st.sampled_from(["3.0-5", "3.2-0"])})),
+        "hyperparameters": draw(st.dictionaries(free, VALUE, max_size=3)) | {"num_round": draw(st.integers(1, 999))},
+    }  # fmt: skip
+    if problem == "multiclass-classification":
+        found["hyperparameters"]["num_class"] = draw(st.integers(2, 99))
+    if draw(st.booleans()):
+        found["tuning"] = draw(tunings(problem, found["hyperparameters"], free, MEASURED[problem]))
+    return found
+
+
+@st.composite
 def ranges(draw: st.DrawFn, strategy: str) -> dict[str, Any]:
     """Where to look for a hyperparameter."""
     if strategy == "Grid" or draw(st.booleans()):
@@ -47,14 +65,17 @@ def ranges(draw: st.DrawFn, strategy: str) -> dict[str, Any]:
 
 
 @st.composite
-def tunings(draw: st.DrawFn, problem: Any, fixed: dict[str, Any]) -> dict[str, Any]:
+def tunings(
+    draw: st.DrawFn, problem: Any, fixed: dict[str, Any], names: st.SearchStrategy[str] = NAME,
+    metrics: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """A search."""
     strategy = draw(st.sampled_from(["Bayesian", "Random", "Hyperband", "Grid"]))
     jobs = draw(st.integers(1, 750))
-    free = NAME.filter(lambda name: name not in fixed)
+    free = names.filter(lambda name: name not in fixed)
     found: dict[str, Any] = {
         "strategy": strategy,
-        "objective": {"metric": draw(st.sampled_from(list(METRICS[problem])))},
+        "objective": {"metric": draw(st.sampled_from(metrics or list(METRICS[problem])))},
         "ranges": draw(st.dictionaries(free, ranges(strategy), min_size=1, max_size=3)),
     }  # fmt: skip
     if strategy != "Grid":
@@ -102,6 +123,11 @@ def projects(draw: st.DrawFn) -> dict[str, Any]:
         training["spot"] = {"max_wait_minutes": draw(st.integers(runtime, 2880))}
     if draw(st.booleans()):
         training["tuning"] = draw(tunings(problem, training.get("hyperparameters", {})))
+    frameworks = ["scikit-learn", "xgboost", "tensorflow", "huggingface"]
+    if problem in MEASURED and draw(st.booleans()):
+        training.pop("tuning", None)
+        training |= draw(by_algorithm(problem))
+        frameworks = ["xgboost"]
     bound = st.tuples(st.sampled_from(["min", "max"]), st.floats(-1e6, 1e6)).map(lambda pair: {pair[0]: pair[1]})
     champion = st.fixed_dictionaries({"metric": metrics}, optional={"tolerance": st.floats(0, 1e6)})
     told = st.fixed_dictionaries(
@@ -123,7 +149,7 @@ def projects(draw: st.DrawFn) -> dict[str, Any]:
             st.fixed_dictionaries(
                 {},
                 optional={
-                    "framework": st.sampled_from(["scikit-learn", "xgboost", "tensorflow", "huggingface"]),
+                    "framework": st.sampled_from(frameworks),
                     "preprocessing": jobs("parameters"),
                     "evaluation": jobs("parameters"),
                     "champion": champion,

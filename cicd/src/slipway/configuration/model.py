@@ -11,14 +11,24 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from slipway.configuration.operation import Batch, Event, Monitoring, Notifications, Retraining, Rollout, Serving
-from slipway.configuration.training import Bound, Champion, Job, ProcessingJob, Range, Spot, TrainingJob, Tuning
+from slipway.configuration.training import (
+    Algorithm,
+    Bound,
+    Champion,
+    Job,
+    ProcessingJob,
+    Range,
+    Spot,
+    TrainingJob,
+    Tuning,
+)
 from slipway.configuration.values import ProjectName, Section
 from slipway.metrics import METRICS, REPORT_KEYS, Better, Problem
 
 __all__ = [
-    "METRICS", "REPORT_KEYS", "Batch", "Better", "Bound", "Champion", "Data", "Event", "Framework", "Job", "Monitoring",
-    "Notifications", "Problem", "ProcessingJob", "ProjectFile", "Range", "Retraining", "Rollout", "Serving", "Spot",
-    "TrainingJob", "Tuning",
+    "METRICS", "REPORT_KEYS", "Algorithm", "Batch", "Better", "Bound", "Champion", "Data", "Event", "Framework", "Job",
+    "Monitoring", "Notifications", "Problem", "ProcessingJob", "ProjectFile", "Range", "Retraining", "Rollout",
+    "Serving", "Spot", "TrainingJob", "Tuning",
 ]  # fmt: skip
 
 Framework = Literal["scikit-learn", "xgboost", "tensorflow", "huggingface"]

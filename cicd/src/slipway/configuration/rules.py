@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from slipway.configuration import algorithm
 from slipway.configuration.instances import instance_types
 from slipway.configuration.model import METRICS, Bound, ProjectFile, Range, Tuning
+from slipway.configuration.rule import Broken, Path
 from slipway.configuration.values import Section
 
-Path = tuple[str, ...]
+__all__ = ["DIRECTIONS", "Broken", "broken", "shown"]
+
 DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
 _ENDPOINT_KEYS = ("instance_type", "initial_instance_count", "environments", "rollout")
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A rule that a file breaks: at which key, why, what is allowed, and how to mend it (near names are proposed)."""
-
-    path: Path
-    problem: str
-    given: object
-    allowed: tuple[str, ...]
-    mend: str
 
 
 def broken(project: ProjectFile) -> Iterator[Broken]:
@@ -35,6 +26,7 @@ def broken(project: ProjectFile) -> Iterator[Broken]:
     yield from _spot(project)
     if project.training.tuning is not None:
         yield from _tuning(project, project.training.tuning)
+    yield from algorithm.broken(project)
     yield from _serving(project)
 
 

@@ -102,11 +102,24 @@ class Tuning(Section):
     """The hyperparameters to search, which `training.hyperparameters` then does not name."""
 
 
+class Algorithm(Section):
+    """A built-in algorithm of SageMaker, in the image that SageMaker keeps for it."""
+
+    name: Literal["xgboost"]
+    """Which one. What it takes is in the SageMaker Developer Guide, "XGBoost hyperparameters"."""
+
+    version: Literal["3.0-5", "3.2-0"] = "3.2-0"
+    """Its version, as SageMaker counts. The xgboost of the project's images has to read the models of it."""
+
+
 class TrainingJob(Job):
     """The step that trains."""
 
+    algorithm: Algorithm | None = None
+    """A built-in algorithm of SageMaker that trains instead of train.py. On spot it begins anew once interrupted."""
+
     hyperparameters: Annotated[dict[ParameterName, Parameter], Field(max_length=100)] = Field(default_factory=dict)
-    """Hyperparameters of the training script."""
+    """Hyperparameters of the training script, or of the algorithm."""
 
     spot: Spot | None = None
     """Train on spare machines. What the script keeps in /opt/ml/checkpoints is there again after an interruption."""

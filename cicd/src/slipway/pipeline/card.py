@@ -12,7 +12,7 @@ from typing import Any
 
 from slipway.configuration.model import METRICS
 from slipway.pipeline import gate, jobs
-from slipway.pipeline.plan import Plan, asked, hyperparameters
+from slipway.pipeline.plan import Plan, asked, hyperparameters_of_training
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def _training(plan: Plan, parameters: dict[str, Any]) -> dict[str, Any]:
         "training_observations": Text(("commit ", parameters["CommitId"], ", cause ", parameters["Cause"])),
         "training_job_details": {
             "training_datasets": [parameters["DataUri"]],
-            "training_environment": {"container_image": [plan.images["training"]]},
+            "training_environment": {"container_image": [jobs.training_image(plan)]},
             "user_provided_hyper_parameters": [
                 {"name": name, "value": plain(value)[:255]}
-                for name, value in hyperparameters(training.hyperparameters).items()
+                for name, value in hyperparameters_of_training(plan.project).items()
             ],
         },
     }

@@ -25,7 +25,8 @@ def definition(plan: Plan, boto_session: Any) -> str:
     preprocess = jobs.preprocess(plan, session, parameters)
     train, model = jobs.train(plan, session, parameters, preprocess)
     evaluate, report = jobs.evaluate(plan, session, parameters, preprocess, model)
-    register = registration.register(plan, session, parameters, model, evaluate, report)
+    archive = jobs.registered(plan, model, evaluate)
+    register = registration.register(plan, session, parameters, archive, evaluate, report)
     pipeline = Pipeline(
         name=plan.place.name,
         parameters=list(parameters.values()),

@@ -13,12 +13,14 @@ from typing import Any
 
 from slipway.configuration.model import METRICS, Job, Problem, Range, Tuning
 from slipway.configuration.rules import DIRECTIONS
+from slipway.outputs import ENCODING, MATRIX, MODEL, PARTS
 from slipway.pipeline import session as sdk_session
-from slipway.pipeline.plan import REPORT, Plan, arguments, as_text, asked, hyperparameters
+from slipway.pipeline.plan import REPORT, Plan, arguments, as_text, asked, hyperparameters_of_training
 
 CACHE = "P30D"
 PROCESSING = "/opt/ml/processing"
 CHECKPOINTS = "/opt/ml/checkpoints"
+CHANNELS = ("train", "validation")
 # A tuning of the same data and code looks at the same points again.
 _SEED = 1
 
@@ -41,6 +43,7 @@ def _environment(plan: Plan, job: Job, step: str) -> dict[str, Any]:
         "SLIPWAY_STEP": step,
         "SLIPWAY_DATASET": project.data.dataset,
         "SLIPWAY_TARGET": project.data.target,
+        **({"SLIPWAY_ALGORITHM": project.training.algorithm.name} if project.training.algorithm else {}),
         **job.environment,
     }
 
@@ -143,19 +146,37 @@ def preprocess(plan: Plan, session: Any, parameters: dict[str, Any]) -> Any:
     processor = _processor(plan, session, job, plan.images["preprocessing"], "preprocess.py", environment)
     step = processor.run(
         inputs=[_input("dataset", parameters["DataUri"])],
-        outputs=[_output(plan, "preprocess", name) for name in ("train", "validation", "test")],
+        outputs=[_output(plan, "preprocess", name) for name in made_by_preprocess(plan)],
         arguments=arguments(job.parameters) or None,
     )
     return _processing_step("Preprocess", step)
+
+
+def made_by_preprocess(plan: Plan) -> tuple[str, ...]:
+    """Its outputs: the rows, and for a built-in algorithm what it reads, with what turns columns into its numbers."""
+    if plan.project.training.algorithm is None:
+        return PARTS
+    return (*PARTS, *(f"{MATRIX}{name}" for name in CHANNELS), ENCODING)
+
+
+def training_image(plan: Plan) -> str:
+    """What trains: the project's image, or SageMaker's own, which SageMaker fetches by itself for every account."""
+    algorithm = plan.project.training.algorithm
+    if algorithm is None:
+        return plan.images["training"]
+    from sagemaker.core import image_uris
+
+    return str(image_uris.retrieve(algorithm.name, plan.place.region, version=algorithm.version))
 
 
 def train(plan: Plan, session: Any, parameters: dict[str, Any], preprocess: Any) -> tuple[Any, Any]:
     """The step that trains or tunes, and where its model lies."""
     from sagemaker.core.training.configs import InputData
 
+    prefix = MATRIX if plan.project.training.algorithm is not None else ""
     channels = [
-        InputData(channel_name=name, data_source=uri(preprocess, name), content_type="text/csv")
-        for name in ("train", "validation")
+        InputData(channel_name=name, data_source=uri(preprocess, f"{prefix}{name}"), content_type="text/csv")
+        for name in CHANNELS
     ]
     trainer = _trainer(plan, session, parameters)
     tuning = plan.project.training.tuning
@@ -195,7 +216,7 @@ def _trainer(plan: Plan, session: Any, parameters: dict[str, Any]) -> Any:
         sagemaker_session=session,
         role=place.role_arn,
         base_job_name=place.name,
-        training_image=plan.images["training"],
+        training_image=training_image(plan),
         training_input_mode="File",
         compute=Compute(
             instance_type=job.instance_type,
@@ -211,12 +232,13 @@ def _trainer(plan: Plan, session: Any, parameters: dict[str, Any]) -> Any:
         ),
         stopping_condition=StoppingCondition(**stopping),
         output_data_config=OutputDataConfig(s3_output_path=output_uri(plan, "train"), kms_key_id=place.key_arn),
-        hyperparameters=hyperparameters(job.hyperparameters),
+        hyperparameters=hyperparameters_of_training(plan.project),
         environment=_environment(plan, job, "train"),
         tags=[{"key": tag["Key"], "value": tag["Value"]} for tag in tags(plan)],
         **spot,
     )
-    return trainer.with_metric_definitions(_metric_definitions(plan))
+    # SageMaker knows by itself how to read what its algorithms print.
+    return trainer if job.algorithm is not None else trainer.with_metric_definitions(_metric_definitions(plan))
 
 
 def _metric_definitions(plan: Plan) -> list[Any]:
@@ -250,7 +272,7 @@ def _checkpoint_uri(plan: Plan, parameters: dict[str, Any]) -> Any:
     project = plan.project
     made_of = [
         plan.images["preprocessing"],
-        plan.images["training"],
+        training_image(plan),
         project.preprocessing.model_dump(mode="json", include={"parameters", "environment"}),
         project.training.model_dump(
             mode="json", include={"hyperparameters", "environment", "instance_count", "tuning"}
@@ -276,9 +298,9 @@ def _tune(plan: Plan, tuning: Tuning, session: Any, trainer: Any, channels: list
         objective_metric_name=metric_name(metric),
         objective_type=objective_type(plan.project.problem, metric),
         hyperparameter_ranges={name: _range(found) for name, found in tuning.ranges.items()},
-        metric_definitions=[
-            {"Name": metric_name(name), "Regex": metric_regex(name)} for name in METRICS[plan.project.problem]
-        ],
+        metric_definitions=None
+        if plan.project.training.algorithm is not None
+        else [{"Name": metric_name(name), "Regex": metric_regex(name)} for name in METRICS[plan.project.problem]],
         strategy=tuning.strategy,
         strategy_config=hyperband,
         max_jobs=tuning.max_jobs,
@@ -325,6 +347,15 @@ def _range(found: Range) -> Any:
     return kind(found.min, found.max, scaling_type=found.scale or "Auto")
 
 
+def registered(plan: Plan, trained: Any, evaluate: Any) -> Any:
+    """The archive that goes to the registry: the training's, or the one that Evaluate completed and measured."""
+    from sagemaker.core.workflow.functions import Join
+
+    if plan.project.training.algorithm is None:
+        return trained
+    return Join(on="/", values=[uri(evaluate, "model"), MODEL])
+
+
 def evaluate(plan: Plan, session: Any, parameters: dict[str, Any], preprocess: Any, model: Any) -> tuple[Any, Any]:
     """The step that measures the model, and its report as a property file. The report tells the version of the data."""
     from sagemaker.core.workflow.properties import PropertyFile
@@ -342,6 +373,9 @@ def evaluate(plan: Plan, session: Any, parameters: dict[str, Any], preprocess: A
     if project.monitoring.baseline:
         inputs.append(_input("train", uri(preprocess, "train")))
         outputs.append(_output(plan, "evaluate", "baseline"))
+    if project.training.algorithm is not None:
+        inputs.append(_input(ENCODING, uri(preprocess, ENCODING)))
+        outputs.append(_output(plan, "evaluate", "model"))
     step = processor.run(inputs=inputs, outputs=outputs, arguments=arguments(job.parameters) or None)
     report = PropertyFile(name="Evaluation", output_name="evaluation", path=REPORT)
     return _processing_step("Evaluate", step, [report]), report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from slipway.configuration import ProjectFile
+from slipway.configuration import ProjectFile, algorithm
 from slipway.configuration.model import Bound, Champion
 
 STEPS = ("Preprocess", "Train", "Evaluate")
@@ -62,6 +62,13 @@ def as_text(value: bool | int | float | str) -> str:
 def hyperparameters(values: Mapping[str, bool | int | float | str]) -> dict[str, str]:
     """Hyperparameters as SageMaker takes them: all of them text."""
     return {name: as_text(value) for name, value in values.items()}
+
+
+def hyperparameters_of_training(project: ProjectFile) -> dict[str, str]:
+    """What the training is told: what project.yaml says, and what a built-in algorithm has to know of the problem."""
+    training = project.training
+    known = algorithm.defaults(project.problem) if training.algorithm is not None else {}
+    return {**known, **hyperparameters(training.hyperparameters)}
 
 
 def gate_sentence(metric: str, bound: Bound) -> tuple[str, str]:

@@ -56,6 +56,7 @@ def register(plan: Plan, session: Any, parameters: dict[str, Any], model: Any, e
             "data-version": parameters["DataVersion"],
             "problem": project.problem,
             **({"framework": project.framework} if project.framework else {}),
+            **({"algorithm": jobs.training_image(plan)} if project.training.algorithm else {}),
             **{f"image-{name}": image for name, image in sorted(plan.images.items())},
             "report": page,
         },

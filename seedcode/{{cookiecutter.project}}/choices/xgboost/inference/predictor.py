@@ -2,24 +2,16 @@
 {% set digits = cookiecutter.__package == "digits" %}
 """The model behind the endpoint."""
 
-{% if not digits %}
 import json
-{% endif %}
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import xgboost
 
-from {{ cookiecutter.__package }} import columns
+from {{ cookiecutter.__package }} import columns, encoding
 
-MODEL = "model.ubj"
-{% if not digits %}
-CATEGORIES = "categories.json"
-
-# The values of each category that training knows, in the order of their codes.
-Known = Mapping[str, list[str]]
-{% endif %}
+# As train.py saves it, and as SageMaker's built-in algorithm does.
+MODEL, BUILT_IN = "model.ubj", "xgboost-model"
 
 
 class {{ cookiecutter.__class }}:
@@ -27,43 +19,39 @@ class {{ cookiecutter.__class }}:
 
     columns = columns.KINDS
 
-    def __init__(self, model: xgboost.Booster{% if not digits %}, known: Known{% endif %}) -> None:
+    def __init__(self, model: xgboost.Booster, known: encoding.Known) -> None:
         self.model = model
-{% if not digits %}
         self.known = known
-{% endif %}
 
     def predict(self, values: Mapping[str, list]) -> Sequence[float]:
         """{{ answers }}"""
-        return self.model.predict(matrix(values{% if not digits %}, self.known{% endif %})).tolist()
+{% if digits %}
+        found = self.model.predict(matrix(values, self.known))
+        # The built-in algorithm's models answer with the probability of each digit.
+        return (found.argmax(axis=1).astype(float) if found.ndim == 2 else found).tolist()
+{% else %}
+        return self.model.predict(matrix(values, self.known)).tolist()
+{% endif %}
 
 
 def load(folder: Path) -> {{ cookiecutter.__class }}:
     """The model that training wrote to `folder`."""
-    model = xgboost.Booster(model_file=folder / MODEL)
-{% if digits %}
-    return {{ cookiecutter.__class }}(model)
-{% else %}
-    known = json.loads((folder / CATEGORIES).read_text(encoding="utf-8"))
+    trees = folder / (MODEL if (folder / MODEL).exists() else BUILT_IN)
+    model = xgboost.Booster(model_file=bytearray(trees.read_bytes()))
+    known = json.loads((folder / encoding.FILE).read_text(encoding="utf-8"))
     return {{ cookiecutter.__class }}(model, known)
-{% endif %}
 
 
-{% if digits %}
-def matrix(values: Mapping[str, list], truth=None) -> xgboost.DMatrix:
+def matrix(values: Mapping[str, list], known: encoding.Known, truth=None) -> xgboost.DMatrix:
     """Rows as xgboost reads them."""
-    pixels = [np.asarray(values[name], dtype=np.float32) for name in columns.FEATURES]
-    return xgboost.DMatrix(np.column_stack(pixels), truth, feature_names=list(columns.FEATURES))
+{% if digits %}
+    return xgboost.DMatrix(
+        encoding.numbers(values, known), truth, feature_names=list(columns.FEATURES)
+    )
 {% else %}
-def matrix(values: Mapping[str, list], known: Known, truth=None) -> xgboost.DMatrix:
-    """Rows as xgboost reads them: categories as codes; one that training never saw is missing."""
-    made = [np.asarray(values[name], dtype=np.float32) for name in columns.NUMBERS]
-    for name in columns.CATEGORIES:
-        codes = {value: code for code, value in enumerate(known[name])}
-        made.append(np.array([codes.get(value, np.nan) for value in values[name]], np.float32))
     kinds = ["float"] * len(columns.NUMBERS) + ["c"] * len(columns.CATEGORIES)
     return xgboost.DMatrix(
-        np.column_stack(made),
+        encoding.numbers(values, known),
         truth,
         feature_names=list(columns.FEATURES),
         feature_types=kinds,

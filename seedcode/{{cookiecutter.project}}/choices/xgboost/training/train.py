@@ -6,9 +6,7 @@ Where SageMaker keeps checkpoints, every tenth round is one, and an interrupted 
 newest. A GPU is used where there is one.
 """
 
-{% if not digits %}
 import json
-{% endif %}
 from pathlib import Path
 
 {% if digits %}
@@ -18,7 +16,7 @@ import xgboost
 from slipway import container, evaluation
 
 import predictor
-from {{ cookiecutter.__package }} import columns
+from {{ cookiecutter.__package }} import columns, encoding
 
 # This many rounds without progress on the validation rows end the training.
 PATIENCE = 20
@@ -36,23 +34,15 @@ HYPERPARAMETERS = {
 
 
 def train(paths: container.Paths) -> None:
-    """Read the train and validation rows, fit, and write the model{% if not digits %} and its categories{% endif %}."""
+    """Read the train and validation rows, fit, and write the model and its categories."""
     target, problem = container.target(), container.problem()
     parts = {name: columns.read(paths.channel(name)) for name in ("train", "validation")}
     chosen = container.choose(HYPERPARAMETERS, paths.hyperparameters())
-{% if not digits %}
-    known = {
-        name: sorted(parts["train"][name].dropna().astype(str).unique())
-        for name in columns.CATEGORIES
-    }
-{% endif %}
-    data = {name: predictor.matrix(rows{% if not digits %}, known{% endif %}, truth=rows[target]) for name, rows in parts.items()}
+    known = encoding.known(parts["train"])
+    data = {name: predictor.matrix(rows, known, truth=rows[target]) for name, rows in parts.items()}
     model = fit(chosen, data, paths.checkpoints)
     model.save_model(paths.model / predictor.MODEL)
-{% if not digits %}
-    text = json.dumps(known)
-    (paths.model / predictor.CATEGORIES).write_text(text, encoding="utf-8")
-{% endif %}
+    (paths.model / encoding.FILE).write_text(json.dumps(known), encoding="utf-8")
     print(f"{model.num_boosted_rounds()} rounds on {len(parts['train'])} rows")
     served = predictor.load(paths.model)
     for name, rows in parts.items():
