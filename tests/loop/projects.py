@@ -82,16 +82,24 @@ class Project:
 
     def release(self, arn: str) -> str:
         """Approve a model in the registry, and the release that comes of it. Returns its execution."""
+        execution = self.decide(arn, "Approved", "It answers as evaluated.")
+        assert self.loop.wait(execution, self.deploy, timeout=180) == "Succeeded", self.told(execution)
+        return execution
+
+    def decide(self, arn: str, status: str, because: str) -> str:
+        """Approve a model in the registry, and approve or reject its release once it asks. Returns its execution."""
         approver = self.person("ReleaseApprover")
         pipelines = approver.client("codepipeline")
         known = set(watching.executions(pipelines, self.deploy))
-        approver.client("sagemaker").update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+        sagemaker = approver.client("sagemaker")
+        if sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Approved":
+            sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected")
+        sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
         execution = watching.newest_execution(pipelines, self.deploy, known)
         pipelines.put_approval_result(
             pipelineName=self.deploy, stageName="Approval", actionName="Approve", token=self._token(execution),
-            result={"summary": "It answers as evaluated.", "status": "Approved"},
+            result={"summary": because, "status": status},
         )  # fmt: skip
-        assert self.loop.wait(execution, self.deploy, timeout=180) == "Succeeded", self.told(execution)
         return execution
 
     def told(self, execution: str) -> str:

@@ -1,13 +1,15 @@
 """A project beside the demonstration's, whose model answers files and whose people are told by e-mail.
 
-Launched from Service Catalog with Serving=batch, it is pushed to, registered, approved, verified and released by its
-people; then its training fails, and a schedule trains it again on new data.
+Launched from Service Catalog with Serving=batch, it is pushed to, fails its tests, is mended, registered, verified,
+turned down, verified again and released by its people; then its training fails, and a schedule trains it again on new
+data.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -28,18 +30,28 @@ from tests.loop.projects import Project, launch
 pytestmark = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.xdist_group("loop")]
 
 NAME, WHO = "flight-files", "a.scientist@example.com"
-# Not build-failed: a filter that lets everything through would show.
-TOLD = f"\nnotifications:\n  emails: [{WHO}]\n  events: [model-failed, approval-needed, released]\n"
+# Not model-registered: a filter that lets everything through would show.
+EVENTS = ["approval-needed", "build-failed", "model-failed", "release-failed", "released"]
+TOLD = f"\nnotifications:\n  emails: [{WHO}]\n  events: [{', '.join(EVENTS)}]\n"
+FAILS = 'def test_the_flights() -> None:\n    assert not "there are no flights on Sundays"\n'
+NO = "March is missing from the data."
 CALLED = {STAGING: f"slipway-{NAME}-staging", PRODUCTION: f"slipway-{NAME}-production"}
 
 
 @dataclass(frozen=True)
 class Released:
-    """The project once its first model is in production. `asked`: the mails before anybody followed a link."""
+    """The project once its first model is in production.
+
+    Args:
+        broken, turned_down: the executions that failed: of the build, and of the first release.
+        asked: the mails before the first release.
+    """
 
     project: Project
     clone: Path
     model: dict[str, Any]
+    broken: str
+    turned_down: str
     asked: list[Message]
 
     @property
@@ -57,17 +69,32 @@ class Released:
 
 @pytest.fixture(scope="module")
 def released(loop: Loop) -> Released:
-    """From the launch into production; who is to be told agrees in between."""
+    """From the launch into production; who is to be told agrees while the first build, which fails, still runs."""
     project = launch(loop, NAME, Serving="batch")
     clone = project.clone()
     with (clone / "project.yaml").open("a") as opened:
         opened.write(TOLD)
-    model = project.built(project.push(clone, "Say who is told"))
+    failing = clone / "tests" / "test_flights.py"
+    failing.write_text(FAILS)
+    broken = project.push(clone, "Say who is told")
+    inbox.follow(request(loop))
+    assert loop.wait(broken, project.build) == "Failed"
+    failing.unlink()
+    model = project.built(project.push(clone, "Mend the tests"))
     asked = inbox.mails(loop.cloud.home, WHO)
-    assert len(asked) == 1, loop.build_log(f"slipway-{NAME}-model")[-3000:]
-    inbox.follow(asked[0])
+    turned_down = project.decide(model["ModelPackageArn"], "Rejected", NO)
+    assert loop.wait(turned_down, project.deploy) == "Failed"
     project.release(model["ModelPackageArn"])
-    return Released(project, clone, model, asked)
+    return Released(project, clone, model, broken, turned_down, asked)
+
+
+def request(loop: Loop, timeout: float = 120) -> Message:
+    """The mail that asks the address whether it agrees, as soon as it is there."""
+    deadline = time.monotonic() + timeout
+    while not (found := inbox.mails(loop.cloud.home, WHO)):
+        assert time.monotonic() < deadline, loop.build_log(f"slipway-{NAME}-test")[-3000:]
+        time.sleep(0.2)
+    return found[0]
 
 
 def told(loop: Loop, event: str, timeout: float = 30) -> list[dict[str, Any]]:
@@ -104,7 +131,7 @@ def test_a_project_for_files_comes_into_production_without_an_endpoint(released:
         assert sagemaker.list_endpoints(NameContains=NAME)["Endpoints"] == []
         assert sagemaker.list_endpoint_configs(NameContains=NAME)["EndpointConfigs"] == []
     jobs = loop.admin(STAGING).client("sagemaker").list_transform_jobs(NameContains=NAME)["TransformJobSummaries"]
-    assert [job["TransformJobStatus"] for job in jobs] == ["Completed"]
+    assert [job["TransformJobStatus"] for job in jobs] == ["Completed"] * 2  # one for each of the two releases
 
 
 def test_its_model_answers_a_file_as_it_was_evaluated(released: Released) -> None:
@@ -123,17 +150,48 @@ def test_its_model_answers_a_file_as_it_was_evaluated(released: Released) -> Non
 def test_who_is_named_is_asked_first_and_told_of_the_release(released: Released) -> None:
     """Protects people from unasked mails, and the project from news that nobody gets."""
     project = released.project
-    topic, asked = project.parameter("topic-arn"), released.asked[0]
-    assert asked["Subject"] == "AWS Notification - Subscription Confirmation"
-    assert topic in inbox.text(asked)
-    for event in ("approval-needed", "released"):
-        (message,) = told(project.loop, event)
-        assert (message["project"], message["detail"]["pipeline"]) == (NAME, project.deploy)
+    topic = project.parameter("topic-arn")
+    requests = [mail for mail in released.asked if mail["Subject"] == "AWS Notification - Subscription Confirmation"]
+    assert len(requests) == 1, "asked again by the second build"
+    assert topic in inbox.text(requests[0])
+    for event, times in (("approval-needed", 2), ("released", 1)):
+        found = told(project.loop, event)
+        assert len(found) == times
+        assert {(message["project"], message["detail"]["pipeline"]) for message in found} == {(NAME, project.deploy)}
     (subscribed,) = (
         project.loop.admin(TOOLING).client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     )
     assert subscribed["Endpoint"] == WHO
     assert subscribed["SubscriptionArn"].startswith(f"{topic}:")
+
+
+def test_a_build_that_fails_its_tests_is_told_from_the_first_on(released: Released) -> None:
+    """Protects the Data Scientist who pushed and left: the mail says what failed and where, and leads to the reason."""
+    project = released.project
+    (message,) = told(project.loop, "build-failed")
+    assert (message["project"], message["what"]) == (NAME, f"Test failed in stage Test of {project.build}")
+    assert message["link"].endswith(f"/pipelines/{project.build}/executions/{released.broken}/timeline")
+    detail = message["detail"]
+    assert (detail["stage"], detail["action"], detail["execution-id"]) == ("Test", "Test", released.broken)
+    result = detail["execution-result"]
+    assert result["external-execution-summary"] == "Build terminated with state: FAILED"
+    assert f"/builds/{result['external-execution-id']}/view" in result["external-execution-url"]
+    # As `aws logs tail` does with the group that the mail names.
+    (group,) = re.findall(r"aws logs tail (\S+) --since 1h", message["mend"])
+    scientist = project.person("DataScientist").client("logs")
+    pages = scientist.get_paginator("filter_log_events").paginate(logGroupName=group)
+    lines = [event["message"] for page in pages for event in page["events"]]
+    assert any("there are no flights on Sundays" in line for line in lines)
+
+
+def test_a_release_that_is_turned_down_is_told_with_the_reason(released: Released) -> None:
+    """Protects who waits for a release: the mail has the approver's words; approved again, the version is released."""
+    project = released.project
+    (message,) = told(project.loop, "release-failed")
+    assert (message["project"], message["what"]) == (NAME, f"Approve failed in stage Approval of {project.deploy}")
+    assert message["link"].endswith(f"/pipelines/{project.deploy}/executions/{released.turned_down}/timeline")
+    assert message["detail"]["execution-result"]["external-execution-summary"] == NO
+    assert "set to Rejected and to Approved again in the registry is released anew" in message["mend"]
 
 
 def test_a_training_that_exits_is_told_with_what_it_said_last(released: Released) -> None:
@@ -155,7 +213,7 @@ def test_a_training_that_exits_is_told_with_what_it_said_last(released: Released
     (message,) = told(project.loop, "model-failed")
     assert (message["project"], message["detail"]["stepName"]) == (NAME, "Train")
     assert "exit code: 1" in message["detail"]["failureReason"], message
-    assert {item["event"] for item in messages(project.loop)} == {"approval-needed", "released", "model-failed"}
+    assert {item["event"] for item in messages(project.loop)} == set(EVENTS)
     assert [model["ModelPackageArn"] for model in project.packages()] == [released.model["ModelPackageArn"]]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from slipway import champion, configuration, experiment, images, notifications, registry, retraining, settings
+from slipway import champion, configuration, experiment, images, registry, retraining, settings
 from slipway.claims import Claim, Claims
 from slipway.errors import SlipwayError
 from slipway.outputs import report_problems
@@ -256,26 +256,16 @@ def _finish(build: Build, package: str, plan: Plan, own: Parameters, progress: P
         rows.append((metric, f"{value:.4f}", limit))
     print(table(rows, ("metric", "value", "allowed")))
     progress.say(f"{model.version} registered ({model.approval}): {model.arn}")
-    _operate(build, plan.project, own, progress)
+    _keep_schedule(build, plan.project.retraining.schedule, own, progress)
     return release
 
 
-def _operate(build: Build, project: configuration.ProjectFile, own: Parameters, progress: Progress) -> None:
-    """Keep the schedule and the subscriptions as the commit says, now that its model is good."""
+def _keep_schedule(build: Build, wanted: str | None, own: Parameters, progress: Progress) -> None:
+    """Keep the schedule as the commit says, now that its model is good."""
     # An endpoint that the network lacks is told soon, not after the usual minute for each of five tries.
     soon = Config(connect_timeout=10, retries={"max_attempts": 2})
-    wanted, noted = (
-        project.retraining.schedule,
-        retraining.Note(build.session.client("s3"), own["bucket"], own["key-arn"]),
-    )
+    noted = retraining.Note(build.session.client("s3"), own["bucket"], own["key-arn"])
     # Who never had a schedule asks nobody for it: not every platform has the endpoint.
     if (schedule := own.get("retraining-schedule")) and (wanted or noted.read()):
         progress.say(retraining.apply(build.session.client("scheduler", config=soon), schedule, wanted))
         noted.write(wanted)
-    if project.notifications is None:
-        return
-    if topic := own.get("topic-arn"):
-        for said in notifications.apply(build.session.client("sns", config=soon), topic, project.notifications):
-            progress.say(said)
-    else:
-        progress.say("notifications: this project has no topic yet: update the provisioned product; nobody is told")

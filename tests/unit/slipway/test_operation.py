@@ -1,20 +1,31 @@
-"""What a model build keeps of project.yaml besides the model: the schedule and who is told."""
+"""What builds keep of project.yaml besides the model: the schedule and who is told."""
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
 
 from slipway import notifications, retraining
+from slipway.cli import common, main
 from slipway.configuration.operation import Notifications
 from slipway.errors import SlipwayError
 
 from .fakes import Session
 
 TOPIC = "arn:aws:sns:eu-west-1:111111111111:slipway-flight-delays"
+VALID = """
+project: flight-delays
+tag: 1
+description: Arrival delay
+problem: regression
+data: {dataset: flights/2013-q1, target: arr_delay}
+quality_gate: {rmse: {max: 25.0}}
+"""
 EVERYTHING = ["approval-needed", "build-failed", "model-failed", "model-registered", "release-failed", "released"]
 
 
@@ -51,6 +62,54 @@ def test_other_events_than_before_are_told_and_break_nothing() -> None:
     session.refuse("sns", "subscribe", "InvalidParameter", "Subscription already exists with different attributes")
     wanted = Notifications(emails=["old@a.b"], events=["released"])
     assert said(session, wanted) == ["old@a.b is told of oth"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project's folder whose project.yaml names nobody."""
+    (tmp_path / "project.yaml").write_text(VALID)
+    return tmp_path
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    """What the commands of a build get."""
+    made = Session()
+    monkeypatch.setattr(common, "session", lambda: made)
+    monkeypatch.setenv("SLIPWAY_PROJECT", "flight-delays")
+    return made
+
+
+def test_the_test_stage_asks_whom_project_yaml_names(
+    root: Path, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects whoever waits for the first build: it asks before anything of the project runs, on its own topic."""
+    with (root / "project.yaml").open("a") as opened:
+        opened.write("\nnotifications: {emails: [new@a.b], events: [build-failed]}\n")
+    session.parameters("/slipway/projects/flight-delays/", {"topic-arn": TOPIC})
+    session.stub("sns", "list_subscriptions_by_topic", {"Subscriptions": []}, {"TopicArn": TOPIC})
+    subscribes(session, "new@a.b", ["build-failed"])
+    assert main(["project", "subscribe", "--root", str(root)]) == 0
+    session.assert_all_called()
+    assert "new@a.b is asked whether to be told" in capsys.readouterr().out
+    buildspec = yaml.safe_load((Path(__file__).parents[3] / "buildspecs" / "test.yaml").read_text())
+    assert buildspec["phases"]["install"]["commands"][:2] == ["slipway project validate", "slipway project subscribe"]
+
+
+def test_who_names_nobody_needs_no_topic_and_no_endpoint(root: Path, session: Session) -> None:
+    """Protects projects without notifications: AWS is asked nothing on their behalf."""
+    assert main(["project", "subscribe", "--root", str(root)]) == 0
+    assert not session._clients
+
+
+def test_a_project_of_before_there_were_topics_is_told_so(
+    root: Path, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (root / "project.yaml").open("a") as opened:
+        opened.write("\nnotifications: {emails: [new@a.b]}\n")
+    session.parameters("/slipway/projects/flight-delays/", {"bucket": "b"})
+    assert main(["project", "subscribe", "--root", str(root)]) == 0
+    assert "no topic yet: update the provisioned product; nobody is told" in capsys.readouterr().out
 
 
 class Unreachable:

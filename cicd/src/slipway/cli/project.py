@@ -24,6 +24,10 @@ def add(verbs: Any) -> None:
     page.set_defaults(run=reference)
     schema = verbs.add_parser("schema", help="print the JSON Schema of project.yaml")
     schema.set_defaults(run=print_schema)
+    people = verbs.add_parser("subscribe", help="ask the addresses of project.yaml whether they agree to be told")
+    common.add_root(people)
+    common.add_namespace(people)
+    people.set_defaults(run=subscribe)
     first = verbs.add_parser("stamp", help="render the seed code and push it as a repository's first commit")
     first.add_argument("--template", type=Path, required=True, help="the cookiecutter template: a folder or a zip")
     common.add_namespace(first)
@@ -57,6 +61,25 @@ def print_schema(given: argparse.Namespace) -> None:
     from slipway.configuration.reference import json_schema
 
     print(json_schema(), end="")
+
+
+def subscribe(given: argparse.Namespace) -> None:
+    """slipway project subscribe: which project comes from the environment, as its builds have it."""
+    from slipway import configuration
+
+    wanted = configuration.load(given.root / "project.yaml").notifications
+    if wanted is None:  # not every platform has the endpoint
+        return
+    from botocore.config import Config
+
+    from slipway import notifications, settings
+
+    progress, session = Progress(), common.session()
+    own = settings.project(session.client("ssm"), common.namespace(given), environment("SLIPWAY_PROJECT"))
+    # An endpoint that the network lacks is told soon, not after the usual minute for each of five tries.
+    sns = session.client("sns", config=Config(connect_timeout=10, retries={"max_attempts": 2}))
+    for said in notifications.apply(sns, own.get("topic-arn"), wanted):
+        progress.say(said)
 
 
 def stamp(given: argparse.Namespace) -> None:

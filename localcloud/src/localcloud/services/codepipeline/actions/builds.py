@@ -117,7 +117,8 @@ class CodeBuildAction:
             job.pause(0.25)
         self._show(job, build)
         if build["buildStatus"] != "SUCCEEDED":
-            raise ActionError("JobFailed", failure_message(build), external_id=build_id)
+            said = f"Build terminated with state: {build['buildStatus']}"  # all that the event says of the reason
+            raise ActionError("JobFailed", failure_message(build), external_id=build_id, summary=said)
         exported = build.get("exportedEnvironmentVariables") or []
         return Outcome(
             external_id=build_id, variables={entry["name"]: str(entry.get("value", "")) for entry in exported}
