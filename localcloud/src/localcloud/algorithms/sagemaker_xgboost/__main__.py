@@ -14,9 +14,18 @@ def main() -> int:
     """Returns the exit code."""
     logging.basicConfig(format="[%(asctime)s:%(levelname)s] %(message)s", datefmt="%Y-%m-%d:%H:%M:%S", level="INFO")
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-    if sys.argv[1:] != ["train"]:
-        logging.error("unknown arguments %s; allowed: train", sys.argv[1:])
-        return 2
+    if sys.argv[1:] == ["train"]:
+        return _train(base)
+    if sys.argv[1:] == ["serve"]:
+        from .serving import serve
+
+        serve(base)
+        return 0
+    logging.error("unknown arguments %s; allowed: train, serve", sys.argv[1:])
+    return 2
+
+
+def _train(base: Path) -> int:
     logging.info("Running XGBoost Sagemaker in algorithm mode")
     try:
         from .training import train

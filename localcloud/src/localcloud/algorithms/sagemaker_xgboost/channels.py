@@ -59,6 +59,25 @@ def format_of(channel: Mapping[str, Any]) -> str:
     return _FORMATS[channel["ContentType"]]
 
 
+def kind_of(content_type: str | None) -> str:
+    """The format of a request's content type, which may have parameters; libsvm where there is none.
+
+    Raises:
+        UserError: it is none of those that are accepted.
+    """
+    if content_type is None:
+        return LIBSVM
+    name, *parameters = (part.strip() for part in content_type.lower().split(";"))
+    if name not in _FORMATS:
+        raise UserError(f"{content_type} is not an accepted ContentType: {', '.join(_FORMATS)}.")
+    sizes = [part.partition("=")[2] for part in parameters if part.startswith("label_size=")]
+    if _FORMATS[name] == CSV and any(size != "1" for size in sizes):
+        raise UserError(
+            f"{content_type} is not an accepted csv ContentType. Optional parameter label_size must be equal to 1"
+        )
+    return _FORMATS[name]
+
+
 def read(folder: Path, kind: str, weights: bool) -> xgboost.DMatrix | None:
     """A channel's matrix; None when there are no data.
 
