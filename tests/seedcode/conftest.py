@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for one in figures:
         metrics = ", ".join(f"{name} {value}" for name, value in one["metrics"].items())
         terminalreporter.line(
-            f"{one['framework']:13}{one['problem']:27}{one['pipeline_seconds']:6}{one['training_seconds']:7}  {metrics}"
+            f"{one['framework']:20}{one['problem']:27}{one['pipeline_seconds']:6}{one['training_seconds']:7}  {metrics}"
         )
     kept = REPOSITORY / "build" / "frameworks.json"
     kept.parent.mkdir(exist_ok=True)
