@@ -6,6 +6,7 @@ be run again at any time. Tags are immutable: a tag that exists has the right co
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,12 @@ class Artifacts:
 def make(session: Any, namespace: str, wanted: Artifacts, progress: Progress) -> str:
     """Make what is missing. Returns the base image, pinned by digest. Raises SlipwayError."""
     ecr = session.client("ecr")
-    images.login(ecr, wanted.base_repository.partition("/")[0])
-    base = mirror(ecr, wanted, progress)
-    publish(session, namespace, wanted.wheel, progress)
+    # The build image needs both, and neither needs the other.
+    with ThreadPoolExecutor(2) as pool:
+        published = pool.submit(publish, session, namespace, wanted.wheel, progress)
+        images.login(ecr, wanted.base_repository.partition("/")[0])
+        base = mirror(ecr, wanted, progress)
+        published.result()
     build_image(ecr, wanted, base, progress)
     return base
 
