@@ -70,13 +70,15 @@ def test_a_service_that_the_place_lacks_is_unknown() -> None:
 def test_a_quota_of_nothing_is_told_with_the_request_that_raises_it() -> None:
     """Protects those with a new account: the first build would wait for ever."""
     session = Prepared()
-    for value in (0.0, 20.0, 20.0):
+    for value in (0.0, 20.0, 20.0, 0.0):
         session.stub("service-quotas", "get_service_quota", {"Quota": {"Value": value}})
     no_stacks(session)
     session.stub("ec2", "describe_vpcs", {"Vpcs": []})
     found = list(limits.quotas(subject(session, "workload", VpcCidr="10.0.0.0/18", EndpointSet="essential")))
-    assert [finding.verdict for finding in found] == [Verdict.WRONG, Verdict.RIGHT, Verdict.RIGHT]
+    assert [finding.verdict for finding in found] == [Verdict.WRONG, Verdict.RIGHT, Verdict.RIGHT, Verdict.MIND]
     assert "--quota-code L-F678F1CE --desired-value 1" in found[0].mend
+    assert found[3].said == "ml.m5.large for transform job usage: 0, needed 1"
+    assert "--quota-code L-236AE59F --desired-value 1" in found[3].mend
 
 
 @pytest.mark.parametrize(

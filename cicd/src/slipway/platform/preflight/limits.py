@@ -48,10 +48,12 @@ QUOTAS = (
     Quota("sagemaker", "L-8541302D", "ml.m5.large for processing job usage", _always(1)),
     Quota("sagemaker", "L-611FA074", "ml.m5.large for training job usage", _always(1)),
     Quota("sagemaker", "L-614B09FD", "ml.m5.large for endpoint usage", _always(2)),
+    # Of models that answer files, whose releases are verified by a transform job. A new account has 0.
+    Quota("sagemaker", "L-236AE59F", "ml.m5.large for transform job usage", _always(1)),
     Quota("sagemaker", "L-71FAF417", "Studio JupyterLab Apps running on ml.t3.medium instances", _always(1)),
 )
 # Which root needs which: a workload account builds and trains nothing.
-WORKLOAD = {"L-F678F1CE", "L-29B6F2EB", "L-614B09FD"}
+WORKLOAD = {"L-F678F1CE", "L-29B6F2EB", "L-614B09FD", "L-236AE59F"}
 
 
 def quotas(subject: Subject) -> Iterator[Finding]:

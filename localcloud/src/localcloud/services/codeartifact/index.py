@@ -20,7 +20,7 @@ from starlette.routing import Route as Path
 from localcloud.core import Fault
 from localcloud.core.recorder import Recorded
 from localcloud.services.codeartifact.assets import digests
-from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, Page, merged
+from localcloud.services.codeartifact.machine import IndexUnavailable, MachineIndex, Page, Vanished, merged
 from localcloud.services.codeartifact.multipart import read_form
 from localcloud.services.codeartifact.origins import fence
 from localcloud.services.codeartifact.records import CONNECTION, Document, normal, package_key
@@ -168,6 +168,12 @@ class PipIndex:
         return found
 
     def _page(self, request: Request, _: bytes) -> Response:
+        try:
+            return self._simple(request)
+        except Vanished:
+            return self._simple(request)
+
+    def _simple(self, request: Request) -> Response:
         visit, name = self._visit(request, "ReadFromRepository"), normal(request.path_params["name"])
         files: dict[str, tuple[Document, Document]] = {}
         external = False

@@ -60,6 +60,13 @@ class IndexUnavailable(Exception):
         self.status = status
 
 
+class Vanished(IndexUnavailable):
+    """A page that was known by its tag has been taken away before it was read: asked again, it is fetched."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(503, f"the page of {name} was taken away while it was read; ask again")
+
+
 class Page:
     """A simple page with absolute links, and a tag that is another for other contents.
 
@@ -210,6 +217,7 @@ class MachineIndex:
 
         Raises:
             IndexUnavailable: the index cannot be reached or answers with an error.
+            Vanished: the page has to be asked for again; its body may raise that, too.
         """
         page = self._indexed(name, proxy)
         own = self._links.anchors(name, lambda url, file: proxy(self.sign(url), file))
@@ -228,24 +236,24 @@ class MachineIndex:
         # A private index asks for a password, and its links are signed for this process alone; one without TLS is near.
         cached = url.startswith("https:") and not private
 
-        def fetch() -> Page:
-            response = self._get(client, place)
-            if response.status_code == 404:
-                return Page("", False)
-            page = Page(self._absolute(response, private, proxy), True)
-            if cached:
-                self._cache.write(place, page.body, page.tag)
-            return page
-
         if cached and (kept := self._cache.read(place)) is not None:
+            return self._remember(name, Page(functools.partial(self._read, name, kept), True, kept.tag), kept.left)
+        response = self._get(client, place)
+        if response.status_code == 404:
+            return self._remember(name, Page("", False), _MISSING_SECONDS)
+        page = Page(self._absolute(response, private, proxy), True)
+        if cached:
+            self._cache.write(place, page.body, page.tag)
+        return self._remember(name, page, KEPT_SECONDS)
 
-            def body(known: Kept = kept) -> str:
-                text = known.body()
-                return fetch().body if text is None else text
-
-            return self._remember(name, Page(body, True, kept.tag), kept.left)
-        page = fetch()
-        return self._remember(name, page, KEPT_SECONDS if page.found else _MISSING_SECONDS)
+    def _read(self, name: str, kept: Kept) -> str:
+        """The text of a kept page. What is fetched in its place may have another tag, or be no page at all."""
+        text = kept.body()
+        if text is None:
+            with self._lock:
+                self._pages.pop(name, None)
+            raise Vanished(name)
+        return text
 
     def _absolute(self, response: httpx.Response, private: bool, proxy: Callable[[str, str], str]) -> str:
         """The page of a response with absolute links, those of a private index through us."""
