@@ -243,6 +243,12 @@ def test_what_is_refused_at_once(bench: Bench, data: dict[str, str]) -> None:
     assert answer(TrainingImage=elsewhere)[0] == "ValidationException"
     given["HyperParameters"] = {**HYPER, "_kfold": "5"}
     assert "_kfold" in answer()[1]
+    container = {"Image": IMAGE.replace("3.2-0", "1.7-1")}
+    code, message = refused(
+        bench.sagemaker.create_model, ModelName=unique("no"), PrimaryContainer=container, ExecutionRoleArn=bench.role
+    )
+    assert code == "NotImplemented"
+    assert "sagemaker-xgboost:3.0-5, sagemaker-xgboost:3.2-0" in message
 
 
 def test_release_3_0_5(bench: Bench, data: dict[str, str]) -> None:

@@ -56,9 +56,8 @@ def check(cloud: Cloud, operation: str, region: str, definition: dict[str, Any],
     if not image or not _is_foreign(cloud, image):
         return
     if provided.find(image) is None:
-        served = ", ".join(f"{provided.XGBOOST}:{tag}" for tag in provided.VERSIONS)
         raise _not_served(
-            operation, f"the training image {image} of another account; of AWS's own are served: {served}"
+            operation, f"the training image {image} of another account; of AWS's own are served: {_served()}"
         )
     if specification.get("MetricDefinitions"):
         raise Fault("ValidationException", OVERRIDDEN)
@@ -78,6 +77,15 @@ def check(cloud: Cloud, operation: str, region: str, definition: dict[str, Any],
             raise _not_served(
                 operation, f"content type {kind} (channel {channel['ChannelName']}); use text/csv or text/libsvm"
             )
+
+
+def check_model(image: str) -> None:
+    """
+    Raises:
+        Fault: it is the algorithm's image in a version that is not served.
+    """
+    if provided.is_algorithm(image) and provided.find(image) is None:
+        raise _not_served("CreateModel", f"the image {image}; of the algorithm are served: {_served()}")
 
 
 def complete(specification: dict[str, Any], objective: str | None = None) -> None:
@@ -113,6 +121,10 @@ def check_objective(objective: Mapping[str, str]) -> None:
 
 def _regex(name: str) -> str:
     return rf".*\[[0-9]+\].*#011{name.replace(':', '-')}:{_NUMBER}.*"
+
+
+def _served() -> str:
+    return ", ".join(f"{provided.XGBOOST}:{tag}" for tag in provided.VERSIONS)
 
 
 def _is_foreign(cloud: Cloud, image: str) -> bool:

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localcloud.core import Call, Credentials, Fault
 from localcloud.records import PlugIn, Record, hook
-from localcloud.services.sagemaker import images
+from localcloud.services.sagemaker import algorithms, images
 
 _PRINCIPAL = "sagemaker.amazonaws.com"
 
@@ -37,6 +37,7 @@ class Models(PlugIn):
                 continue
             if not container.get("Image"):
                 raise _invalid("A container definition needs an Image or a ModelPackageName.")
+            algorithms.check_model(container["Image"])
             images.require_image(self.cloud, container["Image"])
             for uri in _data(container):
                 self._check_data(credentials, role, uri, call.region)
