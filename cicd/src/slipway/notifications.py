@@ -20,15 +20,12 @@ from slipway.errors import SlipwayError
 _OTHER = {"InvalidParameter", "InvalidParameterException"}
 
 
-def apply(sns: Any, topic: str, wanted: Notifications | None) -> Iterator[str]:
+def apply(sns: Any, topic: str, wanted: Notifications) -> Iterator[str]:
     """Subscribe the addresses that are not yet. Yields what there is to say of each. Raises SlipwayError.
 
     Args:
         topic: its ARN; "" for a project of before there were topics.
-        wanted: what project.yaml says; nobody is asked anything where it says nothing.
     """
-    if wanted is None:
-        return
     if not topic:
         yield "notifications: this project has no topic yet: update the provisioned product; nobody is told"
         return

@@ -89,16 +89,27 @@ def test_the_test_stage_asks_whom_project_yaml_names(
     session.parameters("/slipway/projects/flight-delays/", {"topic-arn": TOPIC})
     session.stub("sns", "list_subscriptions_by_topic", {"Subscriptions": []}, {"TopicArn": TOPIC})
     subscribes(session, "new@a.b", ["build-failed"])
-    assert main(["project", "subscribe", "--root", str(root)]) == 0
+    assert main(["project", "validate", "--subscribe", "--root", str(root)]) == 0
     session.assert_all_called()
     assert "new@a.b is asked whether to be told" in capsys.readouterr().out
     buildspec = yaml.safe_load((Path(__file__).parents[3] / "buildspecs" / "test.yaml").read_text())
-    assert buildspec["phases"]["install"]["commands"][:2] == ["slipway project validate", "slipway project subscribe"]
+    assert buildspec["phases"]["install"]["commands"][0] == "slipway project validate --subscribe"
 
 
 def test_who_names_nobody_needs_no_topic_and_no_endpoint(root: Path, session: Session) -> None:
-    """Protects projects without notifications: AWS is asked nothing on their behalf."""
-    assert main(["project", "subscribe", "--root", str(root)]) == 0
+    """Protects projects without notifications, and whoever validates at home: AWS is asked nothing."""
+    assert main(["project", "validate", "--subscribe", "--root", str(root)]) == 0
+    with (root / "project.yaml").open("a") as opened:
+        opened.write("\nnotifications: {emails: [new@a.b]}\n")
+    assert main(["project", "validate", "--root", str(root)]) == 0
+    assert not session._clients
+
+
+def test_a_wrong_file_subscribes_nobody(root: Path, session: Session) -> None:
+    """Protects from half of what a file says: an address beside a mistake is asked once the file is good."""
+    with (root / "project.yaml").open("a") as opened:
+        opened.write("\nnotifications: {emails: [new@a.b]}\nunknown: 1\n")
+    assert main(["project", "validate", "--subscribe", "--root", str(root)]) == 2
     assert not session._clients
 
 
@@ -108,7 +119,7 @@ def test_a_project_of_before_there_were_topics_is_told_so(
     with (root / "project.yaml").open("a") as opened:
         opened.write("\nnotifications: {emails: [new@a.b]}\n")
     session.parameters("/slipway/projects/flight-delays/", {"bucket": "b"})
-    assert main(["project", "subscribe", "--root", str(root)]) == 0
+    assert main(["project", "validate", "--subscribe", "--root", str(root)]) == 0
     assert "no topic yet: update the provisioned product; nobody is told" in capsys.readouterr().out
 
 

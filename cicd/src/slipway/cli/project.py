@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.cli import common
 from slipway.errors import SlipwayError
 from slipway.progress import Progress
 from slipway.settings import environment
+
+if TYPE_CHECKING:
+    from slipway.configuration.operation import Notifications
 
 HELP = "the project configuration file, and the stamping of new projects"
 
@@ -19,15 +22,15 @@ def add(verbs: Any) -> None:
     """Add the verbs to the parser."""
     check = verbs.add_parser("validate", help="check project.yaml: exit code 2 and one message for each problem")
     common.add_root(check)
+    common.add_namespace(check)
+    check.add_argument(
+        "--subscribe", action="store_true", help="and ask the addresses of a good file whether they agree to be told"
+    )
     check.set_defaults(run=validate)
     page = verbs.add_parser("reference", help="print the reference of project.yaml, in Markdown")
     page.set_defaults(run=reference)
     schema = verbs.add_parser("schema", help="print the JSON Schema of project.yaml")
     schema.set_defaults(run=print_schema)
-    people = verbs.add_parser("subscribe", help="ask the addresses of project.yaml whether they agree to be told")
-    common.add_root(people)
-    common.add_namespace(people)
-    people.set_defaults(run=subscribe)
     first = verbs.add_parser("stamp", help="render the seed code and push it as a repository's first commit")
     first.add_argument("--template", type=Path, required=True, help="the cookiecutter template: a folder or a zip")
     common.add_namespace(first)
@@ -47,6 +50,22 @@ def validate(given: argparse.Namespace) -> None:
     path = given.root / "project.yaml"
     project = configuration.load(path)
     print(f"{path}: good ({project.project}, tag {project.tag}, {project.problem} on {project.data.dataset})")
+    if given.subscribe and project.notifications is not None:  # not every platform has the endpoint
+        _subscribe(project.notifications, common.namespace(given))
+
+
+def _subscribe(wanted: Notifications, namespace: str) -> None:
+    """Which project comes from the environment, as its builds have it."""
+    from botocore.config import Config
+
+    from slipway import notifications, settings
+
+    progress, session = Progress(), common.session()
+    own = settings.project(session.client("ssm"), namespace, environment("SLIPWAY_PROJECT"))
+    # An endpoint that the network lacks is told soon, not after the usual minute for each of five tries.
+    sns = session.client("sns", config=Config(connect_timeout=10, retries={"max_attempts": 2}))
+    for said in notifications.apply(sns, own.get("topic-arn"), wanted):
+        progress.say(said)
 
 
 def reference(given: argparse.Namespace) -> None:
@@ -61,25 +80,6 @@ def print_schema(given: argparse.Namespace) -> None:
     from slipway.configuration.reference import json_schema
 
     print(json_schema(), end="")
-
-
-def subscribe(given: argparse.Namespace) -> None:
-    """slipway project subscribe: which project comes from the environment, as its builds have it."""
-    from slipway import configuration
-
-    wanted = configuration.load(given.root / "project.yaml").notifications
-    if wanted is None:  # not every platform has the endpoint
-        return
-    from botocore.config import Config
-
-    from slipway import notifications, settings
-
-    progress, session = Progress(), common.session()
-    own = settings.project(session.client("ssm"), common.namespace(given), environment("SLIPWAY_PROJECT"))
-    # An endpoint that the network lacks is told soon, not after the usual minute for each of five tries.
-    sns = session.client("sns", config=Config(connect_timeout=10, retries={"max_attempts": 2}))
-    for said in notifications.apply(sns, own.get("topic-arn"), wanted):
-        progress.say(said)
 
 
 def stamp(given: argparse.Namespace) -> None:
