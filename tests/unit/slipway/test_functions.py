@@ -114,8 +114,52 @@ def test_what_takes_back_runs_its_build_at_deletion_too(url: str, session: Sessi
     build(session, "SUCCEEDED", request="Delete")
     build_runner.handler(event(url, "Delete", RunOn="Create", RunOnDelete="true"), CONTEXT)
     assert Receiver.got[0]["Data"] == {"BuildId": BUILD}
-    assert not build_runner.wanted("Delete", {"RunOnDelete": "true"}, build_runner.NEVER_MADE + "1")
-    assert not build_runner.wanted("Delete", {}, "build/old")
+    takes_back = {"BuildProject": "slipway-removal", "RunOnDelete": "true"}
+    assert build_runner.wanted("Delete", takes_back, "build/old")
+    assert not build_runner.wanted("Delete", takes_back, build_runner.NEVER_MADE + "1")
+    assert not build_runner.wanted("Delete", {"BuildProject": "slipway-removal"}, "build/old")
+
+
+NAMES = "/slipway/projects/delays/repository", "/slipway/projects/delays/source-provider"
+
+
+def keeping(url: str, session: Session, kind: str, published: dict[str, str], *given: str) -> dict[str, Any]:
+    """The answer for a resource that keeps where a project's repository is. `published`: parameters that there are."""
+    found = [{"Name": name, "Value": value} for name, value in published.items()]
+    session.stub("ssm", "get_parameters", {"Parameters": found}, {"Names": list(NAMES)})
+    kept = [{"Parameter": name, "Value": value} for name, value in zip(NAMES, given, strict=True)]
+    asked = event(url, kind)
+    asked["ResourceProperties"] = {"Kept": kept, "KeptBecause": "Models name its commits."}
+    build_runner.handler(asked, CONTEXT)
+    session.assert_all_called()
+    return Receiver.got[-1]
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_what_is_published_is_kept(url: str, session: Session, kind: str) -> None:
+    """A project that is in CodeCommit is not updated to be elsewhere, by whichever release it was launched."""
+    told = keeping(url, session, kind, dict(zip(NAMES, ("delays", "CodeCommit"), strict=True)), "acme/delays", "GitHub")
+    assert told["Status"] == "FAILED"
+    assert told["Reason"] == (
+        "/slipway/projects/delays/repository is 'delays', given 'acme/delays'; "
+        "/slipway/projects/delays/source-provider is 'CodeCommit', given 'GitHub'. "
+        "Models name its commits. Nothing was changed."
+    )
+    old = keeping(url, session, kind, {NAMES[0]: "delays"}, "acme/delays", "GitHub")
+    assert (old["Status"], "source-provider" in old["Reason"]) == ("FAILED", False)
+
+
+@pytest.mark.parametrize("published", [{}, {NAMES[0]: "acme/delays"}, {NAMES[0]: "acme/delays", NAMES[1]: "GitHub"}])
+def test_what_is_new_or_the_same_is_let_through(url: str, session: Session, published: dict[str, str]) -> None:
+    """A launch, an update, and the rollback of one that was refused; no build is run for any of them."""
+    assert keeping(url, session, "Update", published, "acme/delays", "GitHub")["Status"] == "SUCCESS"
+
+
+def test_a_deletion_asks_for_nothing_that_is_kept(url: str, session: Session) -> None:
+    asked = event(url, "Delete")
+    asked["ResourceProperties"] = {"Kept": [{"Parameter": NAMES[0], "Value": "x"}]}
+    build_runner.handler(asked, CONTEXT)
+    assert Receiver.got[0]["Status"] == "SUCCESS"
 
 
 def test_a_failed_creation_bears_an_identifier_that_needs_no_deletion(url: str, session: Session) -> None:

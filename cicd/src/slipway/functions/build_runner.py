@@ -1,17 +1,19 @@
 """A custom resource that runs a CodeBuild project for a stack and answers when it has ended.
 
-Properties: BuildProject; Variables (the build's environment variables: name → text); RunOn (Create, CreateAndUpdate, or
-Delete where it has nothing to make); RunOnDelete (true where the build takes back what was made); EmptyIfUnused (a
-bucket that is emptied at deletion if nobody has used it). The build's variable STACK_REQUEST is Create, Update or
-Delete. What the buildspec exports (`exported-variables`) becomes attributes of the resource. A deletion undoes nothing
-else: what a build made (packages, images, a repository's first commit) has owners of its own.
+Properties: BuildProject, none where nothing is run; Variables (the build's environment variables: name → text); RunOn
+(Create, CreateAndUpdate, or Delete where it has nothing to make); RunOnDelete (true where the build takes back what was
+made); EmptyIfUnused (a bucket that is emptied at deletion if nobody has used it); Kept (a list of {Parameter, Value}:
+SSM parameters which, where they exist, must have these values, or creation and update fail); KeptBecause (why, for
+people). The build's variable STACK_REQUEST is Create, Update or Delete. What the buildspec exports
+(`exported-variables`) becomes attributes of the resource. A deletion undoes nothing else: what a build made (packages,
+images, a repository's first commit) has owners of its own.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -32,6 +34,10 @@ NEVER_MADE = "none/"
 FRAME = "[Container]"
 
 
+class Changed(Exception):
+    """What is to be kept would change; the message is the reason that the stack shows."""
+
+
 class BuildFailed(Exception):
     """The build did not succeed; the message is the reason that the stack shows."""
 
@@ -41,10 +47,13 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """Entry point of the Lambda function."""
     properties = event["ResourceProperties"]
     kind = event["RequestType"]
-    physical_id = event.get("PhysicalResourceId") or f"build/{properties.get('BuildProject')}/{event['RequestId']}"
+    what = f"build/{properties['BuildProject']}" if "BuildProject" in properties else "kept"
+    physical_id = event.get("PhysicalResourceId") or f"{what}/{event['RequestId']}"
     logger.info("request", kind=kind, project=properties.get("BuildProject"))
     try:
         data = {}
+        if kind != "Delete" and properties.get("Kept"):
+            check_kept(boto3.Session().client("ssm"), properties["Kept"], properties.get("KeptBecause", ""))
         if wanted(kind, properties, physical_id):
             seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
             data = run(boto3.Session(), properties, seconds, kind)
@@ -62,11 +71,29 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 def wanted(kind: str, properties: Mapping[str, Any], physical_id: str) -> bool:
     """Whether this request runs the build."""
+    if "BuildProject" not in properties:
+        return False
     if kind == "Delete":
         return str(properties.get("RunOnDelete", "")).lower() == "true" and not physical_id.startswith(NEVER_MADE)
     if kind == "Create":
         return properties.get("RunOn") != "Delete"
     return properties.get("RunOn") == "CreateAndUpdate"
+
+
+def check_kept(ssm: Any, kept: Sequence[Mapping[str, str]], because: str) -> None:
+    """Compare what is given with what was published. In a rollback the two agree again.
+
+    Raises Changed, which names each parameter that would change; what was never published may have any value.
+    """
+    wanted = {str(item["Parameter"]): str(item["Value"]) for item in kept}
+    found = {item["Name"]: item["Value"] for item in ssm.get_parameters(Names=sorted(wanted))["Parameters"]}
+    wrong = [
+        f"{name} is {found[name]!r}, given {value!r}"
+        for name, value in wanted.items()
+        if found.get(name, value) != value
+    ]
+    if wrong:
+        raise Changed(f"{'; '.join(wrong)}. {because} Nothing was changed.")
 
 
 def run(
