@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tests.loop.deployed import Deployed, Role
 from tests.loop.judging import Question
 
@@ -51,15 +53,31 @@ def made(home: Path) -> dict[str, dict[str, str]]:
 
 
 def questions(home: Path, deployed: Deployed) -> Iterator[Question]:
-    """What IAM would have been asked, about roles and about services that take one."""
+    """What IAM would have been asked, about roles and about services that take one.
+
+    Not of roles that are gone, which a failed launch has taken with it: there is no policy to judge by.
+    """
     for principal, region, action, resource, status, context in recorded(home):
-        if action in NEEDS_NONE or " " in action:
+        if action in NEEDS_NONE or " " in action or _gone(deployed, principal) or _gone(deployed, resource):
             continue
         if principal.endswith(".amazonaws.com"):
             yield Question(action, resource, service=principal, region=region, keys=context.get("keys", {}))
         elif ":assumed-role/" in principal:
             role = deployed.role(principal.split(":")[4], principal.split("/")[1])
             yield from _of_call(deployed, role, region, action, resource, status, context)
+
+
+def _gone(deployed: Deployed, arn: str) -> bool:
+    """Whether a role that an ARN names, or the ARN of a session of it, does not exist any more."""
+    if not arn.startswith("arn:") or not (":assumed-role/" in arn or ":role/slipway-" in arn):
+        return False
+    try:
+        deployed.role(arn.split(":")[4], arn.split("/")[1])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchEntity":
+            raise
+        return True
+    return False
 
 
 def _of_call(

@@ -190,6 +190,9 @@ class Deployed:
         if service == "codecommit":
             found = self.client(owner, "codecommit").list_tags_for_resource(resourceArn=resource)["tags"]
             return dict(found)
+        if service in ("codeconnections", "codestar-connections"):
+            found = self.client(owner, service).list_tags_for_resource(ResourceArn=resource)["Tags"]
+            return {tag["Key"]: tag["Value"] for tag in found}
         raise NotImplementedError(f"a policy goes by the tags of {resource}: say here how they are read")
 
     def _aliases(self, key: str) -> list[str]:
