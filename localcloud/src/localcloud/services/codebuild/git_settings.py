@@ -44,7 +44,7 @@ def write(root: Path, home: Path, endpoint: str, region: str, *, helper: bool) -
     script.write_text(_HELPER)
     script.chmod(0o755)
     base = endpoint.rstrip("/") + HOSTED
-    lines = []
+    lines = ["[include]", "\tpath = /etc/gitconfig"]  # of the image, in whose place these are read
     for service in _SERVICES:
         host = f"{service}.{region}.amazonaws.com"
         lines += [f'[url "{base}{host}/"]', f"\tinsteadOf = https://{host}/"]

@@ -62,7 +62,8 @@ class CodeConnections(Connections):
     def routes(self) -> Sequence[Route]:
         """Where git clones from and pushes to, and where the handshake is completed."""
         endpoint = GitEndpoint(self)
-        return (Route(PREFIX, endpoint), Route(HOSTED, endpoint), handshakes(self))
+        # Signed requests for a bucket of that name are S3's.
+        return (Route(PREFIX, endpoint, unsigned=True), Route(HOSTED, endpoint, unsigned=True), handshakes(self))
 
 
 class CodeStarConnections(Connections):

@@ -35,6 +35,8 @@ class CodePipeline(ExecutionOperations, JobOperations):
         """Go on with every execution that had not ended."""
         self.engine.recover()
         self.cloud.task("codepipeline polls", Poller(self.engine).run)
+        for place in list(self.records.places()):  # those of a local cloud that had no webhooks yet
+            self.webhooks.install(place, self.records.pipeline(place)["declaration"])
         self.cloud.task("codepipeline webhooks", self.webhooks.run)
 
     def event_target(
