@@ -37,7 +37,7 @@ ANSWERED = (
     "sagemaker:networkisolation",
     "sagemaker:outputkmskey", "sagemaker:taggingaction", "sagemaker:volumekmskey",
     "sagemaker:vpcsecuritygroupids", "sagemaker:vpcsubnets",
-    "sagemaker:owneruserprofilearn", "sagemaker:spacesharingtype", "sts:sourceidentity",
+    "sagemaker:owneruserprofilearn", "sagemaker:spacesharingtype", "sns:endpoint", "sns:protocol", "sts:sourceidentity",
 )  # fmt: skip
 
 

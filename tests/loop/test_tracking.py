@@ -106,9 +106,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
         steps.put_dataset(steps.Demo(loop.place, Journal(), folder, shared=True), DATASET)
         project = launch(loop, NAME)
         clone = project.clone()
-        with (clone / "README.md").open("a") as opened:
-            opened.write("\nEvery run is tracked.\n")
-        yield Tracked(project, clone, project.built(project.push(clone, "Say that runs are tracked")))
+        with (clone / "project.yaml").open("a") as opened:
+            opened.write("\nnotifications: {emails: [a.scientist@example.com], events: [model-failed]}\n")
+        yield Tracked(project, clone, project.built(project.push(clone, "Say who is told")))
     finally:
         cloud.stop()
 
@@ -184,6 +184,7 @@ def test_all_of_it_is_allowed_and_reached_on_aws(tracked: Tracked) -> None:
     for who, action in (
         (build, "sagemaker:DescribeMlflowTrackingServer"),
         (build, "sagemaker-mlflow:LogBatch"),
+        (build, "sns:Subscribe"),
         ("slipway-MLEngineer", "sagemaker-mlflow:SearchRuns"),
         ("slipway-MLEngineer", "sagemaker:StopMlflowTrackingServer"),
     ):
@@ -193,6 +194,11 @@ def test_all_of_it_is_allowed_and_reached_on_aws(tracked: Tracked) -> None:
     for action in ("sagemaker-mlflow:SearchRuns", "sagemaker:CreatePresignedMlflowTrackingServerUrl"):
         reason = judge.reason(Question(action, SERVER, scientist, session_tags=mine))
         assert reason is not None, f"{action}: every project's runs would be open to the people of one"
+
+    builds, topic = deployed.role(TOOLING, build), tracked.project.parameter("topic-arn")
+    for where, protocol in ((topic, "https"), (topic.replace(NAME, "another"), "email")):
+        reason = judge.reason(Question("sns:Subscribe", where, builds, keys={"sns:Protocol": protocol}))
+        assert reason is not None, f"builds may subscribe by {protocol} to {where}"
 
     calls, within = network.recorded(loop), network.within(loop, TOOLING)
     assert build in within

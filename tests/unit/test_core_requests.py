@@ -45,3 +45,10 @@ def test_the_namespace_of_metrics_is_noted(body: bytes, parameters: dict[str, An
     """Protects the replay: roles may write metrics to some namespaces alone, and clients speak two protocols."""
     told = requests._told("monitoring", "cloudwatch:PutMetricData", "/", {}, body, {}, parameters)
     assert told["keys"] == {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}
+
+
+def test_how_somebody_is_subscribed_is_noted() -> None:
+    """Protects the replay: a project's builds may subscribe by e-mail alone."""
+    form = {"TopicArn": ["arn:aws:sns:eu-west-1:1:t"], "Protocol": ["email"], "Endpoint": ["a@b.c"]}
+    told = requests._told("sns", "sns:Subscribe", "/", {}, b"", {}, form)
+    assert told["keys"] == {"sns:Protocol": "email", "sns:Endpoint": "a@b.c"}

@@ -91,6 +91,8 @@ def _told(
         role = _one(parameters, "DeliverLogsPermissionArn")
         if role:
             asked.append(Asked("iam:PassRole", role, {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"}))
+    elif action == "sns:Subscribe":
+        keys["sns:Protocol"], keys["sns:Endpoint"] = _one(parameters, "Protocol"), _one(parameters, "Endpoint")
     elif service == "monitoring":
         # Older clients send a form, today's a JSON document.
         namespace = _one(parameters, "Namespace") or (json.loads(body).get("Namespace") if body[:1] == b"{" else None)
