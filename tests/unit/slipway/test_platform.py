@@ -66,15 +66,22 @@ def test_the_lambda_functions_need_nothing_but_what_is_packed_and_boto3(packed: 
 
     zipfile.ZipFile(io.BytesIO(packed.files["lambda.zip"])).extractall(tmp_path)
     assert not list(tmp_path.rglob("*.so"))
+    # What there is of Powertools is a part: the logger has to do all its work with it.
     check = (
-        "import sys; before = set(sys.modules); import boto3; sys.path.insert(0, sys.argv[1]);"
-        "import slipway.functions.build_runner as f;"
+        "import sys, boto3; sys.path.insert(0, sys.argv[1]); import importlib, pkgutil, types, slipway.functions as f;"
+        "[importlib.import_module(f'slipway.functions.{found.name}') for found in pkgutil.iter_modules(f.__path__)];"
+        "from aws_lambda_powertools import Logger; logger = Logger(service='x', stream=sys.stderr);"
+        "names = ('function_name', 'memory_limit_in_mb', 'invoked_function_arn', 'aws_request_id');"
+        "context = types.SimpleNamespace(**dict.fromkeys(names, 'y'));"
+        "handler = lambda event, context: logger.info('said', extra=event);"
+        "logger.inject_lambda_context(handler, log_event=True, correlation_id_path='id')({'id': 'z'}, context);"
         "print(sorted(n for n in ('pydantic', 'yaml', 'sagemaker') if n in sys.modules), f.__file__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", check, str(tmp_path)], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert done.stdout.split() == ["[]", str(tmp_path / "slipway" / "functions" / "build_runner.py")]
+    assert done.stdout.split() == ["[]", str(tmp_path / "slipway" / "functions" / "__init__.py")]
+    assert '"correlation_id":"z"' in done.stderr
 
 
 def test_the_constraints_are_the_lock_without_hashes(packed: assets.Assets) -> None:

@@ -39,6 +39,9 @@ AUDIT = ("access-analyzer", "audit", "audit-findings", "audit-store", "audit-tra
 # Pure Python, and with boto3 all that the handlers import; Lambda's runtime has boto3.
 LAMBDA_PACKAGES = ("aws_lambda_powertools", "jmespath")
 LAMBDA_MODULES = ("typing_extensions",)
+# Most of Powertools: a function starts the sooner, the less there is of it.
+_UNUSED = ("aws_lambda_powertools/event_handler/", "aws_lambda_powertools/utilities/")
+_USED = ("aws_lambda_powertools/utilities/__init__.py", "aws_lambda_powertools/utilities/jmespath_utils/")
 _AT_ONCE = 8  # of boto3's ten connections
 _SKIPPED = {"__pycache__", ".ruff_cache", ".pytest_cache", ".mypy_cache"}
 
@@ -195,7 +198,7 @@ def _lambda(project: Path) -> dict[str, bytes]:
         files |= dict(_tree(_location(name).parent, f"{name}/"))
     for name in LAMBDA_MODULES:
         files[f"{name}.py"] = _location(name).read_bytes()
-    return files
+    return {name: file for name, file in files.items() if not name.startswith(_UNUSED) or name.startswith(_USED)}
 
 
 def _location(module: str) -> Path:
