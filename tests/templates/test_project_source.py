@@ -35,10 +35,10 @@ def elsewhere(provider: str = "GitHub", arn: str = CONNECTION, repository: str =
 
 
 class Made:
-    """A template of the project as CloudFormation resolves it with these parameters."""
+    """A template, of the project unless said otherwise, as CloudFormation resolves it with these parameters."""
 
-    def __init__(self, name: str, **given: str) -> None:
-        text = (REPOSITORY / f"service-catalog/project/{name}.yaml").read_text(encoding="utf-8")
+    def __init__(self, name: str, folder: str = "service-catalog/project", **given: str) -> None:
+        text = (REPOSITORY / folder / f"{name}.yaml").read_text(encoding="utf-8")
         template = engine._parse_template(text)
         for parameter in template["Parameters"].values():
             if parameter["Type"].startswith("AWS::SSM::"):
@@ -238,3 +238,17 @@ def test_a_launch_gives_pipelines_connections_that_were_given_to_the_platform() 
     assert not allowed(
         launch, action, CONNECTION, keys | {"codeconnections:PassedToService": "codebuild.amazonaws.com"}
     )
+
+
+@pytest.mark.parametrize("arn", [CONNECTION, OLD])
+def test_the_platforms_own_pipeline_fetches_its_branch_alone(arn: str) -> None:
+    """The platform's repository may lie beside others that the connection's app was given."""
+    given = {"ConnectionArn": arn, "RepositoryId": "acme/platform", "BranchName": "main", "Bucket": "artefacts"}
+    given["KeyArn"] = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+    role = Made("delivery-roles", folder="cfn", **given).properties("Pipeline")
+    own = [json.loads(json.dumps(policy["PolicyDocument"])) for policy in role["Policies"]]
+    for prefix in ("codeconnections", "codestar-connections"):
+        keys = {f"{prefix}:FullRepositoryId": "acme/platform", f"{prefix}:BranchName": "main"}
+        assert allowed(own, f"{prefix}:UseConnection", arn, keys)
+        assert not allowed(own, f"{prefix}:UseConnection", arn, keys | {f"{prefix}:FullRepositoryId": "acme/delays"})
+        assert not allowed(own, f"{prefix}:UseConnection", arn, keys | {f"{prefix}:BranchName": "mine"})
